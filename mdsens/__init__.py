@@ -1,0 +1,52 @@
+"""Differentiable molecular-dynamics sensitivities by the implicit function theorem.
+
+Public names load on first use, so that `import mdsens` costs milliseconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version as _version
+from typing import Any
+
+_MODULES = ("implicit", "linear", "potentials", "observables", "errors")
+_NAMES = {
+    "System": "mdsens.system",
+    "Table": "mdsens.parameters",
+    "read": "mdsens.io.structures",
+    "read_result": "mdsens.io.results",
+    "write_result": "mdsens.io.results",
+    "neighbor_list": "mdsens.neighbors",
+    "relax": "mdsens.equilibrium",
+    "energy": "mdsens.observables",
+    "pressure": "mdsens.observables",
+    "stress": "mdsens.observables",
+    "volume": "mdsens.observables",
+    "coordination": "mdsens.observables",
+    "sensitivity": "mdsens.derivatives",
+    "verify": "mdsens.derivatives",
+    "MdsensError": "mdsens.errors",
+    "InputError": "mdsens.errors",
+    "NotConverged": "mdsens.errors",
+    "DerivativeUndefined": "mdsens.errors",
+    "OutputError": "mdsens.errors",
+    "Float32Error": "mdsens.errors",
+}
+__all__ = ["__version__", *_MODULES, *_NAMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        value: Any = _version("mdsens")
+    elif name in _MODULES:
+        value = import_module(f"mdsens.{name}")
+    elif name in _NAMES:
+        value = getattr(import_module(_NAMES[name]), name)
+    else:
+        raise AttributeError(f"module 'mdsens' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,180 @@
+"""What exists, in words: potentials, observables, minimizers, solvers. No JAX here.
+
+The command line lists and validates from this without importing JAX; the classes that compute
+(mdsens.potentials, mdsens.observables, mdsens.equilibrium) are built from the same entries.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mdsens.units import ENERGY, LENGTH, NUMBER, Dimension
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A potential parameter: what it is called, measured in, and allowed to be.
+
+    `lower` is a bound on every value, excluded if `strict`. `default` None means required, unless
+    `default_rule` says in words where the value comes from.
+    """
+
+    name: str
+    dimension: Dimension
+    meaning: str
+    default: float | None = None
+    lower: float | None = None
+    strict: bool = True
+    default_rule: str | None = None
+
+
+@dataclass(frozen=True)
+class PotentialEntry:
+    """A potential: its equation, parameters, options (name -> allowed values, default first)."""
+
+    kind: str
+    class_name: str
+    equation: str
+    parameters: tuple[Parameter, ...]
+    source: str
+    options: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    knows_contacts: bool = False
+
+
+@dataclass(frozen=True)
+class ObservableEntry:
+    """An observable: its unit as powers of energy and length (the latter per dimension d)."""
+
+    name: str
+    meaning: str
+    energy_power: int
+    length_power: int
+    length_power_per_dimension: int = 0
+    shape: str = "()"
+    differentiable: bool = True
+
+    def dimension(self, d: int) -> Dimension:
+        return self.energy_power, self.length_power + d * self.length_power_per_dimension
+
+
+@dataclass(frozen=True)
+class MinimizerEntry:
+    name: str
+    meaning: str
+    source: str
+
+
+SMOOTHING = ("smoothing", ("energy_shift", "force_shift", "xplor", "none"))
+_CUTOFF = Parameter("cutoff", LENGTH, "distance beyond which a pair does not interact", lower=0.0)
+_ONSET = Parameter(
+    "onset",
+    LENGTH,
+    'where switching begins; only with smoothing = "xplor"',
+    lower=0.0,
+    default_rule="0.8 cutoff",
+)
+
+POTENTIALS: dict[str, PotentialEntry] = {
+    e.kind: e
+    for e in (
+        PotentialEntry(
+            "soft_sphere",
+            "SoftSphere",
+            "(epsilon/alpha) (1 - r/sigma_ij)^alpha for r < sigma_ij, else 0; "
+            "sigma_ij = (D_i + D_j)/2",
+            (
+                Parameter("epsilon", ENERGY, "stiffness", 1.0, lower=0.0, strict=False),
+                Parameter("alpha", NUMBER, "2 harmonic, 5/2 Hertzian", 2.0, lower=1.0),
+                Parameter("diameter", LENGTH, "diameter D of a particle", lower=0.0),
+            ),
+            "O'Hern et al., doi:10.1103/PhysRevE.68.011306",
+            knows_contacts=True,
+        ),
+        PotentialEntry(
+            "lennard_jones",
+            "LennardJones",
+            "4 epsilon [(sigma/r)^12 - (sigma/r)^6], cut at `cutoff`, by default shifted to 0 there",
+            (
+                Parameter("epsilon", ENERGY, "well depth", lower=0.0, strict=False),
+                Parameter("sigma", LENGTH, "where the energy crosses zero", lower=0.0),
+                _CUTOFF,
+                _ONSET,
+            ),
+            "Jones, doi:10.1098/rspa.1924.0082; LAMMPS pair_style lj/cut",
+            options=(SMOOTHING,),
+        ),
+        PotentialEntry(
+            "wca",
+            "WCA",
+            "4 epsilon [(sigma/r)^12 - (sigma/r)^6] + epsilon for r < 2^(1/6) sigma, else 0",
+            (
+                Parameter("epsilon", ENERGY, "strength", lower=0.0, strict=False),
+                Parameter("sigma", LENGTH, "size", lower=0.0),
+            ),
+            "Weeks, Chandler, Andersen, doi:10.1063/1.1674820",
+            knows_contacts=True,
+        ),
+        PotentialEntry(
+            "morse",
+            "Morse",
+            "D0 [exp(-2 alpha (r - r0)) - 2 exp(-alpha (r - r0))], cut at `cutoff`, "
+            "by default shifted to 0 there",
+            (
+                Parameter("D0", ENERGY, "well depth", lower=0.0, strict=False),
+                Parameter("alpha", (0, -1), "inverse width of the well", lower=0.0),
+                Parameter("r0", LENGTH, "distance of the minimum", lower=0.0),
+                _CUTOFF,
+                _ONSET,
+            ),
+            "Morse, doi:10.1103/PhysRev.34.57; LAMMPS pair_style morse",
+            options=(SMOOTHING,),
+        ),
+    )
+}
+
+OBSERVABLES: dict[str, ObservableEntry] = {
+    e.name: e
+    for e in (
+        ObservableEntry("energy", "total potential energy", 1, 0),
+        ObservableEntry("pressure", "-trace(stress)/d, positive in compression", 1, 0, -1),
+        ObservableEntry("stress", "Cauchy stress, positive in tension", 1, 0, -1, "(d, d)"),
+        ObservableEntry("volume", "volume of the cell (area in 2D)", 0, 0, 1),
+        ObservableEntry("cell", "lattice vectors as rows", 0, 1, 0, "(d, d)"),
+        ObservableEntry("positions", "relaxed coordinates, mean displacement zero", 0, 1, 0, "(N, d)"),
+        ObservableEntry(
+            "coordination",
+            "mean contacts per particle: 2 contacts / non-rattlers, among non-rattlers",
+            0,
+            0,
+            differentiable=False,
+        ),
+    )
+}
+
+MINIMIZERS: dict[str, MinimizerEntry] = {
+    e.name: e
+    for e in (
+        MinimizerEntry("auto", "lbfgs", ""),
+        MinimizerEntry(
+            "fire",
+            "fast inertial relaxation engine of jax-md, time step from the largest curvature",
+            "Bitzek et al., doi:10.1103/PhysRevLett.97.170201",
+        ),
+        MinimizerEntry(
+            "precon_fire",
+            "jax-md's FIRE in the metric of a graph preconditioner",
+            "Packwood et al., doi:10.1063/1.4947024",
+        ),
+        MinimizerEntry(
+            "gradient_descent", "steepest descent of jax-md, step from the largest curvature", ""
+        ),
+        MinimizerEntry(
+            "lbfgs",
+            "limited-memory BFGS of optax with a zoom line search",
+            "Liu, Nocedal, doi:10.1007/BF01589116",
+        ),
+    )
+}
+
+SOLVERS = ("auto", "dense", "sparse", "cg", "minres")
+CELL_MODES = ("fixed", "isotropic", "full")

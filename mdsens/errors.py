@@ -1,0 +1,51 @@
+"""Every failure mdsens reports, with the exit code it has at the command line.
+
+An error is one sentence that says where, what, and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class MdsensError(Exception):
+    """Base of all errors raised on purpose; `exit_code` is what the command line returns."""
+
+    exit_code = 2
+
+
+class InputError(MdsensError, ValueError):
+    """The input (structure, parameter, option, argument) is wrong."""
+
+    exit_code = 2
+
+
+class Float32Error(InputError):
+    """64-bit floats are off; derivatives through a Hessian need them."""
+
+
+class NotConverged(MdsensError):
+    """The relaxation did not reach its tolerance; `minimum` holds the last state."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, minimum: object = None):
+        super().__init__(message)
+        self.minimum = minimum
+
+
+class DerivativeUndefined(MdsensError):
+    """The state is a saddle, has unexplained zero modes, or a linear solve missed its tolerance.
+
+    `result` holds state and certificate where they are known.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, result: object = None):
+        super().__init__(message)
+        self.result = result
+
+
+class OutputError(MdsensError, OSError):
+    """A file could not be written or read back (missing folder, full disk, damaged file)."""
+
+    exit_code = 5

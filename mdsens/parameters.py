@@ -1,0 +1,213 @@
+"""From what a person writes (number, table, column name) to checked parameter arrays. No JAX.
+
+A parameter takes one of three forms:
+    a number                       -> array of shape ()
+    a table per species or pair    -> Table of n values with their keys, in the order written
+    a per-particle array or column -> array of shape (N,)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mdsens.catalogue import Parameter, PotentialEntry
+from mdsens.errors import InputError
+from mdsens.system import System
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """n values, one per key; a key is a species ("Ar") or an unordered pair of them ("Ar-Kr").
+
+    Behaves as its (n,) array of values in arithmetic and in np.asarray; the keys stay with it
+    through jax.grad, jax.tree.map and `+`, `-`, `*`, `/`.
+    """
+
+    values: Any
+    keys: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.shape(self.values)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self.values, dtype=dtype)
+
+    def __getitem__(self, key):
+        return self.values[self.keys.index(key) if isinstance(key, str) else key]
+
+    def __add__(self, other):
+        return Table(self.values + _bare(other), self.keys)
+
+    def __sub__(self, other):
+        return Table(self.values - _bare(other), self.keys)
+
+    def __mul__(self, other):
+        return Table(self.values * _bare(other), self.keys)
+
+    def __truediv__(self, other):
+        return Table(self.values / _bare(other), self.keys)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+
+def _bare(x):
+    return x.values if isinstance(x, Table) else x
+
+
+def index_matrix(keys: tuple[str, ...], type_names: tuple[str, ...]) -> np.ndarray | None:
+    """(T, T) symmetric integers: which entry of a pair table serves types a, b; -1 where none does.
+
+    None if the keys are single species, not pairs.
+    """
+    if all(key in type_names for key in keys):
+        return None
+    place = {frozenset(split_pair(key, type_names)): k for k, key in enumerate(keys)}
+    pairs = [[place.get(frozenset((a, b)), -1) for b in type_names] for a in type_names]
+    return np.array(pairs, dtype=np.int32)
+
+
+def split_pair(key: str, type_names: tuple[str, ...]) -> tuple[str, str]:
+    """The two species of a pair key; species names may themselves contain hyphens."""
+    for k, character in enumerate(key):
+        if character == "-" and key[:k] in type_names and key[k + 1 :] in type_names:
+            return key[:k], key[k + 1 :]
+    raise InputError(
+        f'"{key}" names no species or pair of this structure; its species are '
+        f"{', '.join(type_names)}: write \"{type_names[0]}\" or \"{type_names[0]}-{type_names[-1]}\""
+    )
+
+
+def resolve(
+    entry: PotentialEntry, options: Mapping[str, str], system: System, given: Mapping[str, Any]
+) -> dict[str, np.ndarray | Table]:
+    """Every parameter of the potential as a checked float64 array or Table.
+
+    Raises InputError (unknown, missing or ill-typed parameter; value out of bounds; unknown column;
+    table that misses a pair present in the structure).
+    """
+    known = {p.name: p for p in active_parameters(entry, options)}
+    for name in given:
+        if name not in known:
+            raise InputError(
+                f"potential.parameters.{name}: not a parameter of {entry.kind}; "
+                f"allowed: {', '.join(known)}"
+            )
+    resolved = {
+        name: _resolve_one(parameter, system, given.get(name, parameter.default))
+        for name, parameter in known.items()
+        if name in given or parameter.default_rule is None
+    }
+    if "onset" in known and "onset" not in resolved:
+        resolved["onset"] = 0.8 * resolved["cutoff"]
+    return resolved
+
+
+def active_parameters(
+    entry: PotentialEntry, options: Mapping[str, str]
+) -> tuple[Parameter, ...]:
+    """The parameters the potential has under these options."""
+    switching = options.get("smoothing") == "xplor"
+    return tuple(p for p in entry.parameters if p.name != "onset" or switching)
+
+
+def _resolve_one(parameter: Parameter, system: System, raw: Any) -> np.ndarray | Table:
+    where = f"potential.parameters.{parameter.name}"
+    if raw is None:
+        raise InputError(
+            f"{where}: missing and has no default; give a number, a table or a column ({parameter.meaning})"
+        )
+    if isinstance(raw, Table):
+        raw = dict(zip(raw.keys, np.asarray(raw.values).tolist(), strict=True))
+    if isinstance(raw, Mapping):
+        value: np.ndarray | Table = _table(where, raw, system)
+    elif isinstance(raw, str):
+        value = _column(where, raw, system)
+    else:
+        value = _array(where, raw, system)
+    _check_bounds(where, parameter, value)
+    return value
+
+
+def _array(where: str, raw: Any, system: System) -> np.ndarray:
+    try:
+        value = np.asarray(raw)
+    except ValueError as error:
+        raise InputError(f"{where}: not a number, table or per-particle array: {error}") from error
+    if value.dtype.kind not in "iuf":
+        raise InputError(
+            f"{where}: {raw!r} is not a number, a table per species, "
+            "or the name of a per-particle column"
+        )
+    if value.shape not in ((), (system.n_particles,)):
+        raise InputError(
+            f"{where}: shape {value.shape}; one number or one per particle ({system.n_particles},)"
+        )
+    return value.astype(np.float64)
+
+
+def _column(where: str, name: str, system: System) -> np.ndarray:
+    if name not in system.columns:
+        allowed = ", ".join(sorted(system.columns)) or "none"
+        raise InputError(
+            f'{where}: no per-particle column "{name}" in {system.source}; its columns: {allowed}'
+        )
+    column = np.asarray(system.columns[name])
+    if column.shape != (system.n_particles,) or column.dtype.kind not in "iuf":
+        raise InputError(f'{where}: column "{name}" is not one number per particle')
+    return column.astype(np.float64)
+
+
+def _table(where: str, raw: Mapping[str, Any], system: System) -> Table:
+    names = system.type_names
+    keys = tuple(str(k) for k in raw)
+    for key, value in raw.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
+            raise InputError(f"{where}.{key}: {value!r} is not a number")
+    if not keys:
+        raise InputError(f"{where}: empty table; its species are {', '.join(names)}")
+    try:
+        _check_keys(keys, names)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    return Table(np.array([float(raw[k]) for k in raw], dtype=np.float64), keys)
+
+
+def _check_keys(keys: tuple[str, ...], names: tuple[str, ...]) -> None:
+    singles = [k for k in keys if k in names]
+    if singles and len(singles) != len(keys):
+        raise InputError("mixes species and pairs of species; use one kind of key")
+    if singles:
+        missing = [n for n in names if n not in keys]
+    else:
+        index = index_matrix(keys, names)
+        assert index is not None
+        seen = {frozenset(split_pair(k, names)) for k in keys}
+        if len(seen) != len(keys):
+            raise InputError("names a pair twice (A-B and B-A are the same)")
+        missing = [f"{a}-{b}" for i, a in enumerate(names) for j, b in enumerate(names)
+                   if i <= j and index[i, j] < 0]
+    if missing:
+        raise InputError(f"no entry for {', '.join(missing)}; every pair present needs one")
+
+
+def _check_bounds(where: str, parameter: Parameter, value: np.ndarray | Table) -> None:
+    numbers = np.atleast_1d(np.asarray(value))
+    labels = value.keys if isinstance(value, Table) else None
+    finite = np.isfinite(numbers)
+    allowed = finite.copy()
+    if parameter.lower is not None:
+        above = numbers > parameter.lower if parameter.strict else numbers >= parameter.lower
+        allowed &= above
+    if allowed.all():
+        return
+    k = int(np.flatnonzero(~allowed)[0])
+    place = f"[{labels[k]}]" if labels else (f" of particle {k}" if np.ndim(value) else "")
+    sign = ">" if parameter.strict else ">="
+    bound = "" if parameter.lower is None else f" and {sign} {parameter.lower:g}"
+    raise InputError(f"{where}: value {numbers[k]:g}{place} must be finite{bound}")
