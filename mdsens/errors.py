@@ -22,27 +22,24 @@ class Float32Error(InputError):
     """64-bit floats are off; derivatives through a Hessian need them."""
 
 
-class NotConverged(MdsensError):
-    """The relaxation did not reach its tolerance; `minimum` holds the last state."""
-
-    exit_code = 3
-
-    def __init__(self, message: str, minimum: object = None):
-        super().__init__(message)
-        self.minimum = minimum
-
-
-class DerivativeUndefined(MdsensError):
-    """The state is a saddle, has unexplained zero modes, or a linear solve missed its tolerance.
-
-    `result` holds state and certificate where they are known.
-    """
-
-    exit_code = 4
+class _WithResult(MdsensError):
+    """An error that carries what is known all the same: a Minimum or a Result."""
 
     def __init__(self, message: str, result: object = None):
         super().__init__(message)
         self.result = result
+
+
+class NotConverged(_WithResult):
+    """The relaxation did not reach its tolerance; `result` holds the last state."""
+
+    exit_code = 3
+
+
+class DerivativeUndefined(_WithResult):
+    """A saddle, unexplained zero modes, or a linear solve that missed its tolerance."""
+
+    exit_code = 4
 
 
 class OutputError(MdsensError, OSError):

@@ -1,0 +1,96 @@
+"""What a computation returns and a result file holds: plain arrays, no JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mdsens.parameters import Table
+from mdsens.system import System
+
+
+@dataclass(frozen=True, eq=False)
+class Derivative:
+    """d(observable)/d(parameter), total, at the relaxed state.
+
+    Attributes:
+        value: observable shape + parameter shape; for positions (parameter shape) + (N, d).
+        mode: "forward", "adjoint" or "envelope".
+        units: of the value.
+        keys: the keys of a table parameter, else None.
+        solve_residual: true relative residual of the linear solve behind it (0 for envelope).
+        derivative_error: estimated relative error of the value.
+    """
+
+    value: np.ndarray
+    mode: str
+    units: str
+    keys: tuple[str, ...] | None = None
+    solve_residual: float = 0.0
+    derivative_error: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Certificate:
+    """Why the derivatives can be trusted, or why there are none.
+
+    Attributes:
+        converged: the force criterion was met.
+        fmax: largest force component at the state.
+        lambda_min: smallest Hessian eigenvalue on the complement of the removed modes (NaN unknown).
+        zero_modes: rigid zero modes removed.
+        rattler_indices: particles removed for having too few contacts.
+        negative_modes: eigenvalues below zero on that complement.
+        solve_residual, derivative_error: the worst of the file.
+        neighbors_valid: the neighbour list holds at the state.
+        dtype: of all arithmetic.
+        solver: which linear solver was used and why.
+        outcome: a sentence.
+    """
+
+    converged: bool
+    fmax: float
+    lambda_min: float
+    zero_modes: int
+    rattler_indices: np.ndarray
+    negative_modes: int
+    solve_residual: float
+    derivative_error: float
+    neighbors_valid: bool
+    dtype: str
+    solver: str
+    outcome: str
+
+    @property
+    def rattlers(self) -> int:
+        return len(self.rattler_indices)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """State, parameters, observables, derivatives and certificate of one computation.
+
+    Attributes:
+        system: the relaxed configuration (NumPy positions and cell).
+        potential: its kind.
+        parameters: the values used, by name.
+        observables: values by name.
+        observable_units: by name.
+        parameter_units: by name.
+        sensitivity: sensitivity[observable][parameter]; empty where undefined.
+        certificate: see Certificate.
+        provenance: versions, device, minimizer, steps, wall times (wall_relax_s, ...).
+    """
+
+    system: System
+    potential: str
+    parameters: Mapping[str, np.ndarray | Table]
+    observables: Mapping[str, np.ndarray]
+    observable_units: Mapping[str, str]
+    parameter_units: Mapping[str, str]
+    sensitivity: Mapping[str, Mapping[str, Derivative]]
+    certificate: Certificate
+    provenance: Mapping[str, Any] = field(default_factory=dict)
