@@ -1,0 +1,35 @@
+"""The one door to jax-md.
+
+`import jax_md` loads neural networks and compiles rigid-body code: 6 s and 500 MB that mdsens never
+uses. The submodules wanted here are independent of that, so they are imported under a bare stand-in
+for the package, which is taken away again: a later `import jax_md` by anybody is complete and
+shares these very modules.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from types import ModuleType
+
+from mdsens.errors import MdsensError
+
+
+def _load(*names: str) -> list[ModuleType]:
+    if "jax_md" in sys.modules:
+        return [importlib.import_module(f"jax_md.{name}") for name in names]
+    spec = importlib.util.find_spec("jax_md")
+    if spec is None:
+        raise MdsensError("jax-md: not installed; run `pip install jax-md`")
+    package = ModuleType("jax_md")
+    package.__path__ = list(spec.submodule_search_locations or [])
+    package.__spec__ = spec
+    sys.modules["jax_md"] = package
+    try:
+        return [importlib.import_module(f"jax_md.{name}") for name in names]
+    finally:
+        del sys.modules["jax_md"]
+
+
+minimize, partition, space = _load("minimize", "partition", "space")

@@ -1,0 +1,80 @@
+"""Who interacts with whom: a half list of pairs with explicit periodic images.
+
+A pair (i, j, S) stands for the vector r_ij = x_j - x_i + S h, S integers, h the cell (rows are
+lattice vectors). Each unordered pair of images appears once: either i < j with any S, or i = j with
+one of S, -S. Nothing is wrapped and no minimum image is taken while the list is in use, so small
+cells, free directions and derivatives with respect to the cell need no special case.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """A half list with room for P pairs.
+
+    Attributes:
+        i, j: (P,) particles.
+        shift: (P, d) integer images S.
+        valid: (P,) False for unused room (and for pairs taken out, see `without`).
+        radius: all pairs closer than this at the reference are listed.
+        reference_positions, reference_cell: the configuration the list was made for.
+        overflow: the room did not suffice.
+        types: (N,) species numbers, names in `type_names`.
+    """
+
+    i: Any
+    j: Any
+    shift: Any
+    valid: Any
+    radius: Any
+    reference_positions: Any
+    reference_cell: Any
+    overflow: Any
+    types: Any
+    type_names: tuple[str, ...]
+
+    def vectors(self, positions: jax.Array, cell: jax.Array) -> jax.Array:
+        """(P, d) r_ij; unused places hold a harmless non-zero vector."""
+        d = positions.shape[1]
+        r = positions[self.j] - positions[self.i] + self.shift.astype(positions.dtype) @ cell
+        return jnp.where(self.valid[:, None], r, jnp.ones(d, positions.dtype)[None, :])
+
+    def holds_for(self, positions: Any, cell: Any, cutoff: Any) -> jax.Array:
+        """True while no unlisted pair can be closer than `cutoff`."""
+        slack = self.radius - cutoff
+        return ~self.overflow & (self._largest_approach(positions, cell) <= slack)
+
+    def _largest_approach(self, positions: Any, cell: Any) -> jax.Array:
+        """Bound on how much closer any two images may have come since the reference.
+
+        Particles are followed in the frame that deforms with the cell (F = h_ref^-1 h): two
+        particles approach by at most twice the largest remaining displacement, plus what the
+        deformation itself does to distances of the list radius.
+        """
+        deformation = jnp.linalg.solve(self.reference_cell, cell)
+        moved = positions - self.reference_positions @ deformation
+        # A uniform drift brings nobody closer.
+        moved = moved - jnp.mean(moved, axis=0, keepdims=True)
+        strain = jnp.linalg.norm(deformation - jnp.eye(cell.shape[0]), ord="fro")
+        return 2.0 * jnp.sqrt(jnp.max(jnp.sum(moved**2, axis=1))) + self.radius * strain
+
+    def without(self, removed: jax.Array) -> Pairs:
+        """The list less all pairs of the particles marked in `removed` (N,)."""
+        return replace(self, valid=self.valid & ~removed[self.i] & ~removed[self.j])
+
+
+jax.tree_util.register_dataclass(
+    Pairs,
+    data_fields=[
+        "i", "j", "shift", "valid", "radius",
+        "reference_positions", "reference_cell", "overflow", "types",
+    ],
+    meta_fields=["type_names"],
+)  # fmt: skip
