@@ -47,7 +47,8 @@ def test_ruff(repository, arguments):
 
 
 def test_types(repository):
-    checker = [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable]
+    checker = [sys.executable, "-m", "basedpyright", "--level", "error"]
+    checker += ["--pythonpath", sys.executable]
     told = run(*checker, cwd=repository)
     assert not told, told
 
