@@ -1,0 +1,41 @@
+"""The known null space, as an orthogonal projector onto its complement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Projector:
+    """P x = m x - Z (Z^T m x): drops inactive degrees of freedom, then the null modes Z.
+
+    P is symmetric and idempotent as long as the columns of Z are orthonormal and zero where the
+    mask is. A column of zeros stands for a mode that is absent, so that shapes may stay the same
+    under `jit` while the number of null modes changes.
+
+    Attributes:
+        mask: (n,) 1.0 for an active degree of freedom, 0.0 for one that never moves.
+        basis: (n, k) orthonormal null modes, zero outside the mask; k may be 0.
+    """
+
+    mask: jax.Array
+    basis: jax.Array
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """P x for x of shape (n,) or (n, c)."""
+        kept = x * (self.mask if x.ndim == 1 else self.mask[:, None])
+        return kept - self.basis @ (self.basis.T @ kept)
+
+    @property
+    def size(self) -> int:
+        """n, removed degrees of freedom included."""
+        return self.mask.shape[0]
+
+    @staticmethod
+    def identity(n: int) -> Projector:
+        """The projector that removes nothing."""
+        return Projector(jnp.ones(n), jnp.zeros((n, 0)))
