@@ -20,7 +20,7 @@ DOORS = {
     "click": {"cli.py", "cli"},
     "matplotlib": {"report.py", "report"},
     "submitit": {"sweep.py", "sweep"},
-    "optax": {"fitting.py", "fitting"},
+    "optax": {"equilibrium", "fitting.py", "fitting"},
     "pydantic": {"io/spec.py"},
 }
 # What belongs to tests and development alone.
@@ -88,3 +88,29 @@ def test_imports_are_absolute(repository):
         if isinstance(node, ast.ImportFrom) and node.level
     ]
     assert not relative, relative
+
+
+TOP_FLOOR = {"__main__.py", "cli.py", "cli", "sweep.py", "sweep", "report.py", "report", "io"}
+LOUD = {"print", "environ", "getenv", "config.update"}
+
+
+def names_used(source: str) -> set[str]:
+    """Every name, attribute and attribute of an attribute ("config.update") in the source."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+            owner = node.value
+            found.add(f"{getattr(owner, 'attr', getattr(owner, 'id', ''))}.{node.attr}")
+    return found
+
+
+def test_only_the_top_floor_prints_reads_the_environment_or_configures(repository):
+    loud = []
+    for module in modules(repository):
+        place = module.relative_to(repository / "mdsens")
+        if place.parts[0] not in TOP_FLOOR:
+            loud += [f"mdsens/{place}: {name}" for name in LOUD & names_used(module.read_text())]
+    assert not loud, loud
