@@ -43,7 +43,11 @@ class PotentialEntry:
 
 @dataclass(frozen=True)
 class ObservableEntry:
-    """An observable: its unit as powers of energy and length (the latter per dimension d)."""
+    """An observable: its unit as powers of energy and length (the latter per dimension d).
+
+    `needs_volume`: defined where the cell is periodic in every direction. `needs_contacts`: defined
+    for potentials that know what touches.
+    """
 
     name: str
     meaning: str
@@ -52,6 +56,8 @@ class ObservableEntry:
     length_power_per_dimension: int = 0
     shape: str = "()"
     differentiable: bool = True
+    needs_volume: bool = False
+    needs_contacts: bool = False
 
     def dimension(self, d: int) -> Dimension:
         return self.energy_power, self.length_power + d * self.length_power_per_dimension
@@ -136,17 +142,30 @@ OBSERVABLES: dict[str, ObservableEntry] = {
     e.name: e
     for e in (
         ObservableEntry("energy", "total potential energy", 1, 0),
-        ObservableEntry("pressure", "-trace(stress)/d, positive in compression", 1, 0, -1),
-        ObservableEntry("stress", "Cauchy stress, positive in tension", 1, 0, -1, "(d, d)"),
-        ObservableEntry("volume", "volume of the cell (area in 2D)", 0, 0, 1),
-        ObservableEntry("cell", "lattice vectors as rows", 0, 1, 0, "(d, d)"),
-        ObservableEntry("positions", "relaxed coordinates, mean displacement zero", 0, 1, 0, "(N, d)"),
+        ObservableEntry(
+            "pressure", "-trace(stress)/d, positive in compression", 1, 0, -1, needs_volume=True
+        ),
+        ObservableEntry(
+            "stress",
+            "Cauchy stress, positive in tension",
+            1,
+            0,
+            -1,
+            shape="(d, d)",
+            needs_volume=True,
+        ),
+        ObservableEntry("volume", "volume of the cell (area in 2D)", 0, 0, 1, needs_volume=True),
+        ObservableEntry("cell", "lattice vectors as rows", 0, 1, shape="(d, d)"),
+        ObservableEntry(
+            "positions", "relaxed coordinates, mean displacement zero", 0, 1, shape="(N, d)"
+        ),
         ObservableEntry(
             "coordination",
             "mean contacts per particle: 2 contacts / non-rattlers, among non-rattlers",
             0,
             0,
             differentiable=False,
+            needs_contacts=True,
         ),
     )
 }

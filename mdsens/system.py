@@ -133,6 +133,9 @@ def coincident_pair(system: System) -> tuple[int, int] | None:
     from scipy.spatial import cKDTree
 
     positions, cell = np.asarray(system.positions), np.asarray(system.cell)
+    twins = _equal_rows(positions)
+    if twins is not None:
+        return twins
     periodic = np.asarray(system.pbc)
     span = float(np.ptp(positions)) if len(positions) > 1 else 1.0
     scale = max(span, float(np.abs(cell).max()) if periodic.any() else 0.0, 1e-300)
@@ -147,6 +150,14 @@ def coincident_pair(system: System) -> tuple[int, int] | None:
     wrapped = np.where(wrapped >= box, 0.0, wrapped)
     tree = cKDTree(wrapped, boxsize=box)
     return _first(tree.query_pairs(1e-12, output_type="ndarray"))
+
+
+def _equal_rows(positions: np.ndarray) -> tuple[int, int] | None:
+    # First of all, because a file with all particles in one place has N^2/2 coincident pairs.
+    order = np.lexsort(positions.T)
+    equal = np.flatnonzero((np.diff(positions[order], axis=0) == 0.0).all(axis=1))
+    pairs = np.sort(np.column_stack((order[equal], order[equal + 1])), axis=1)
+    return _first(pairs)
 
 
 def _full_rank(cell: np.ndarray, periodic: np.ndarray) -> np.ndarray:

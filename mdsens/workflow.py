@@ -1,0 +1,179 @@
+"""From a RUN.toml to a result file: the order of things, and nothing else.
+
+`prepare` makes every check that needs no JAX; `run`, `check` and `verify` all begin with it, so
+that the same fault gives the same sentence everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdsens.catalogue import OBSERVABLES, PotentialEntry
+from mdsens.errors import DerivativeUndefined, InputError, MdsensError, NotConverged
+from mdsens.io import atomic, spec, structures
+from mdsens.parameters import Table, resolve
+from mdsens.result import Result
+from mdsens.system import System, coincident_pair
+
+Progress = Callable[[str, float, float | None, str], None]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A RUN.toml and its structure, found to be sound.
+
+    Attributes:
+        spec: the checked input.
+        system: the structure it names.
+        parameters: of the potential, as float64 arrays and Tables.
+        structure_hash: "sha256:..." of the structure file.
+    """
+
+    spec: spec.Spec
+    system: System
+    parameters: Mapping[str, np.ndarray | Table]
+    structure_hash: str
+
+    @property
+    def entry(self) -> PotentialEntry:
+        return self.spec.tables.potential.entry
+
+
+def prepare(path: str | Path, overrides: Sequence[str] = ()) -> Job:
+    """Read and check a RUN.toml and its structure, without JAX.
+
+    Raises:
+        InputError: "FILE: where: what; what to do".
+    """
+    checked = spec.load(path, overrides)
+    table = checked.tables.system
+    system = structures.read(
+        checked.structure, table.index, table.dimension, table.units, table.format
+    )
+    potential = checked.tables.potential
+    try:
+        parameters = resolve(potential.entry, potential.options, system, potential.parameters)
+        _check_combination(checked.tables, system)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    _check_coincidence(system)
+    digest = hashlib.sha256(checked.structure.read_bytes()).hexdigest()
+    return Job(checked, system, parameters, f"sha256:{digest}")
+
+
+def run(job: Job, output: str | Path, progress: Progress | None = None) -> Result:
+    """Relax, measure, differentiate, and write the result file.
+
+    Where there is no derivative the file still holds state and certificate.
+
+    Raises:
+        OutputError: the file cannot be written; known before anything is computed, if possible.
+        NotConverged, DerivativeUndefined: with the result as far as it goes, which is written.
+        InputError: the configuration turned out not to be computable.
+    """
+    from mdsens.io.results import write_result
+
+    def write(result: Result) -> None:
+        text, overrides = job.spec.text, job.spec.overrides
+        write_result(result, output, text, job.structure_hash, overrides)
+
+    atomic.check_writable(output)
+    try:
+        result = sensitivity(job, progress)
+    except (NotConverged, DerivativeUndefined) as error:
+        if not isinstance(error.result, Result):
+            raise
+        write(error.result)
+        sentence = f"{error}; state and certificate are in {output}"
+        raise type(error)(sentence, error.result) from error
+    write(result)
+    return result
+
+
+def sensitivity(job: Job, progress: Progress | None = None) -> Result:
+    """What mdsens.sensitivity says about a job; errors begin with the file's name."""
+    from mdsens import derivatives
+
+    wanted = job.spec.tables.sensitivity
+    return _compute(
+        job,
+        derivatives.sensitivity,
+        positions=wanted.positions,
+        solver=wanted.solver,
+        rtol=wanted.rtol,
+        progress=progress,
+    )
+
+
+def verify(job: Job, progress: Progress | None = None) -> list[Any]:
+    """What mdsens.verify says about a job: one row per derivative component."""
+    from mdsens import derivatives
+
+    return _compute(job, derivatives.verify, progress=progress)
+
+
+def _compute(job: Job, function: Callable[..., Any], **keywords: Any) -> Any:
+    from mdsens import potentials
+
+    tables = job.spec.tables
+    potential = getattr(potentials, job.entry.class_name)(**tables.potential.options)
+    try:
+        return function(
+            potential,
+            potential.parameters(job.system, **tables.potential.parameters),
+            job.system,
+            observables=tables.sensitivity.observables,
+            wrt=tables.sensitivity.wrt,
+            **tables.relax.model_dump(),
+            **keywords,
+        )
+    except (NotConverged, DerivativeUndefined) as error:
+        raise type(error)(f"{job.spec.path}: {error}", error.result) from error
+    except MdsensError as error:
+        raise type(error)(f"{job.spec.path}: {error}") from error
+
+
+def _check_combination(tables: spec.RunTables, system: System) -> None:
+    """What the tables ask for against what the structure and the potential can give."""
+    periodic = all(system.pbc)
+    pbc = " ".join("T" if p else "F" for p in system.pbc)
+    if tables.relax.cell != "fixed" and not periodic:
+        raise InputError(
+            f'relax.cell: "{tables.relax.cell}" needs a cell that is periodic in every direction, '
+            f'but pbc is "{pbc}"; use "fixed"'
+        )
+    for name in tables.sensitivity.observables:
+        where = f"sensitivity.observables: {name}"
+        if OBSERVABLES[name].needs_volume and not periodic:
+            raise InputError(
+                f'{where} needs a cell that is periodic in every direction, but pbc is "{pbc}"; '
+                "leave it out"
+            )
+        if OBSERVABLES[name].needs_contacts and not tables.potential.entry.knows_contacts:
+            raise InputError(
+                f"{where} needs contacts, which {tables.potential.kind} does not know; leave it out"
+            )
+
+
+def _check_coincidence(system: System) -> None:
+    pair = coincident_pair(system)
+    if pair is None:
+        return
+    i, j = pair
+    raise InputError(
+        f"{system.source}: particles {i} and {j}: coincide (distance {_distance(system, i, j):.3g}); "
+        "move or remove one of them"
+    )
+
+
+def _distance(system: System, i: int, j: int) -> float:
+    """Distance of two particles that all but coincide, up to lattice vectors."""
+    fractional = (system.positions[i] - system.positions[j]) @ np.linalg.inv(system.cell)
+    nearest = fractional - np.where(system.pbc, np.round(fractional), 0.0)
+    return float(np.linalg.norm(nearest @ system.cell))
