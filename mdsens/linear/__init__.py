@@ -1,6 +1,6 @@
 """Solve A x = b for symmetric A with a known null space. Knows no atoms.
 
-    solver.solve(operator, rhs, projector) -> (x, SolveInfo),    x = (P A P)^+ P b
+solver.solve(operator, rhs, projector) -> (x, SolveInfo),    x = (P A P)^+ P b
 """
 
 from mdsens.linear.cg import CG

@@ -7,19 +7,22 @@ import jax.numpy as jnp
 
 # In units of eps |A| |x|: what rounding in one product with A leaves of a residual.
 _ROUNDING = 64.0
+# Above this relative residual a large |x| is a sign of a singular matrix, and excuses nothing.
+_CEILING = 1e-7
 EPS = 2.220446049250313e-16
 
 
 def allowance(
     b_norm: jax.Array, x_norm: jax.Array, matrix_norm: jax.Array, rtol: float
 ) -> jax.Array:
-    """Largest |b - A x| that is accepted: max(rtol |b|, 64 eps |A| |x|).
+    """Largest |b - A x| that is accepted: max(rtol |b|, 64 eps |A| |x|), at most 1e-7 |b|.
 
     The second term is the residual that the exact solution, rounded to float64, would show; where
     A is so badly conditioned that it exceeds rtol |b|, no solver can do better, and the error it
     leaves in x, cond(A) 64 eps, is below 1e-7 for condition numbers up to 1e7.
     """
-    return jnp.maximum(rtol * b_norm, _ROUNDING * EPS * matrix_norm * x_norm)
+    rounding = jnp.minimum(_ROUNDING * EPS * matrix_norm * x_norm, _CEILING * b_norm)
+    return jnp.maximum(rtol * b_norm, rounding)
 
 
 def relative(residual_norm: jax.Array, b_norm: jax.Array) -> jax.Array:

@@ -72,9 +72,7 @@ def conjugate_gradients(
         return _State(s.x + alpha * s.p, r, z + (rz / s.rz) * s.p, rz, norm, s.k + 1, outcome)
 
     z = precondition(b)
-    start = _State(
-        jnp.zeros_like(b), b, z, b @ z, jnp.zeros(()), jnp.asarray(0), jnp.asarray(0)
-    )
+    start = _State(jnp.zeros_like(b), b, z, b @ z, jnp.zeros(()), jnp.asarray(0), jnp.asarray(0))
     end = lax.while_loop(unfinished, advance, start)
     return Step(end.x, end.k, end.outcome, end.norm)
 

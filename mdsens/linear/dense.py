@@ -46,7 +46,12 @@ class Dense:
         outcome = self._judge(eigenvalues, residual)
         x = jnp.where(outcome == Outcome.CONVERGED, x, jnp.nan)
         info = summary(
-            residual, 0, outcome, "dense", _count_negative(eigenvalues, self.cutoff), jnp.min(eigenvalues)
+            residual,
+            0,
+            outcome,
+            "dense",
+            _count_negative(eigenvalues, self.cutoff),
+            jnp.min(eigenvalues),
         )
         return x.reshape(rhs.shape), info
 

@@ -62,9 +62,9 @@ def solve_columns(
         )
 
     columns = rhs.T if rhs.ndim == 2 else rhs[None, :]
-    ends = jax.vmap(
-        lambda b: refine(matvec, projector(b), step, settings.rtol, settings.rounds)
-    )(columns)
+    ends = jax.vmap(lambda b: refine(matvec, projector(b), step, settings.rtol, settings.rounds))(
+        columns
+    )
     good = ends.outcome == Outcome.CONVERGED
     x = jnp.where(good[:, None], jax.vmap(projector)(ends.x), jnp.nan)
     info = summary(ends.residual, ends.iterations, ends.outcome, method)

@@ -26,7 +26,9 @@ def require_float64(*trees: Any) -> None:
     for leaf in jax.tree_util.tree_leaves(trees):
         dtype = getattr(leaf, "dtype", None)
         if dtype is not None and _is_narrow(dtype):
-            raise Float32Error(f"an array of type {dtype} was given where float64 is needed; {ENABLE}")
+            raise Float32Error(
+                f"an array of type {dtype} was given where float64 is needed; {ENABLE}"
+            )
 
 
 def _is_narrow(dtype: Any) -> bool:

@@ -55,7 +55,10 @@ class Refined:
 
 
 def refine(
-    matvec: Matvec, b: jax.Array, step: Callable[[jax.Array, jax.Array], Step], rtol: float,
+    matvec: Matvec,
+    b: jax.Array,
+    step: Callable[[jax.Array, jax.Array], Step],
+    rtol: float,
     rounds: int,
 ) -> Refined:
     """Solve A x = b for one right-hand side b (n,) by at most `rounds` calls of `step(r, tol)`.
@@ -112,6 +115,4 @@ def _judged(end: Refined, b: jax.Array, size: jax.Array, allowed: jax.Array) -> 
     outcome = jnp.where(missed, Outcome.NOT_CONVERGED, end.outcome)
     outcome = jnp.where(jnp.all(jnp.isfinite(b)), outcome, Outcome.NOT_FINITE)
     one = jnp.linalg.norm(b / jnp.where(size > 0, size, 1.0))
-    return replace(
-        end, x=size * end.x, residual=relative(end.residual, one), outcome=outcome
-    )
+    return replace(end, x=size * end.x, residual=relative(end.residual, one), outcome=outcome)

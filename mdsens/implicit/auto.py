@@ -1,0 +1,50 @@
+"""The solve used when none is given: general, robust, and unaware of any structure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from mdsens.implicit.dense import solve_matrix
+from mdsens.implicit.matrix_free import solve_matrix_free
+from mdsens.implicit.solve import Certified, Matvec
+from mdsens.linear.precision import require_float64
+
+
+@dataclass(frozen=True)
+class Auto(Certified):
+    """x = A^+ b for any square A; NaN where that cannot be had to the tolerance.
+
+    Up to `dense_limit` unknowns A is materialised (n products, n^2 numbers) and eliminated, or
+    pseudo-inverted where it is singular: condition numbers up to 1e6 leave 9 digits, and a
+    singular symmetric A gives the minimum-norm answer for any right-hand side. Beyond that,
+    MINRES for a symmetric A and restarted GMRES for others, refined until the true residual is
+    small; there a problem that knows its structure does better to say so.
+
+    Attributes:
+        dense_limit: largest number of unknowns for which A is materialised.
+        rtol: largest relative residual accepted.
+    """
+
+    dense_limit: int = 2000
+    rtol: float = 1e-10
+
+    def __call__(self, matvec: Matvec, b: Any) -> Any:
+        """x with A x = b for pytrees; all NaN if it cannot be had."""
+        require_float64(b)
+        flat, unravel = ravel_pytree(b)
+
+        def product(x: jax.Array) -> jax.Array:
+            return ravel_pytree(matvec(unravel(x)))[0]
+
+        if flat.size > self.dense_limit:
+            return unravel(solve_matrix_free(product, flat, self.rtol))
+        matrix = jax.vmap(product, out_axes=1)(jnp.eye(flat.size))
+        return unravel(solve_matrix(matrix, flat, self.rtol))
+
+
+AUTO = Auto()

@@ -1,0 +1,102 @@
+"""Decorators: a solver of any make becomes a differentiable function of its parameters."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from mdsens.errors import InputError
+from mdsens.implicit.attach import attach
+from mdsens.implicit.auto import AUTO
+from mdsens.implicit.condition import require_same_shape
+from mdsens.implicit.leaves import stopped
+from mdsens.implicit.signature import as_positional, signature_of, with_defaults
+
+Solver = Callable[..., Any]
+
+
+def custom_root(
+    optimality_fun: Callable[..., Any],
+    has_aux: bool = False,
+    solve: Callable[..., Any] | None = AUTO,
+    reference_signature: Callable[..., Any] | inspect.Signature | None = None,
+) -> Callable[[Solver], Solver]:
+    """Decorate solver(init, *args) -> sol with the derivative implied by F(sol, *args) = 0.
+
+        @custom_root(jax.grad(loss))
+        def fit(init, theta): ...
+
+    The solver is never differentiated. It runs on arguments without derivatives: outside `jit` and
+    `vmap` these are concrete, so that Python loops, SciPy or another program may be inside. The
+    derivative with respect to `init` is zero.
+
+    Args:
+        optimality_fun: F(sol, *args) -> pytree like sol; takes the arguments of the solver.
+        has_aux: the solver returns (sol, aux); aux may hold anything and has no derivative.
+        solve: solve(matvec, b) for the linear systems; see `attach`.
+        reference_signature: a callable or signature by which keyword arguments of the solver are
+            put in the order of F's; that of F itself by default.
+
+    Returns:
+        A decorator. The decorated solver composes with jvp, vjp, jacfwd, jacrev, all nestings of
+        them, vmap (if the solver does) and jit (if the solver does).
+
+    Raises:
+        SignatureError (a TypeError): the solver's arguments do not fit F's.
+        InputError, Float32Error, DerivativeUndefined: see `attach`.
+
+    Blondel et al. 2022, arXiv:2105.15183.
+    """
+    reference = signature_of(reference_signature or optimality_fun)
+
+    def decorate(solver: Solver) -> Solver:
+        signature = inspect.signature(solver)
+
+        @functools.wraps(solver)
+        def solved(*args: Any, **kwargs: Any) -> Any:
+            args, kwargs = with_defaults(signature, args, kwargs)
+            theta = as_positional(reference, args, kwargs)[1:]
+            result = solver(*stopped(args), **stopped(kwargs))
+            sol, put_back = _split_aux(result) if has_aux else (result, lambda x: x)
+            return put_back(attach(optimality_fun, sol, theta, solve))
+
+        return solved
+
+    return decorate
+
+
+def custom_fixed_point(
+    fixed_point_fun: Callable[..., Any],
+    has_aux: bool = False,
+    solve: Callable[..., Any] | None = AUTO,
+    reference_signature: Callable[..., Any] | inspect.Signature | None = None,
+) -> Callable[[Solver], Solver]:
+    """Decorate solver(init, *args) -> sol with the derivative implied by T(sol, *args) = sol.
+
+    `custom_root` for F(x, *args) = T(x, *args) - x; arguments and errors are the same.
+    """
+
+    @functools.wraps(fixed_point_fun)
+    def optimality_fun(x: Any, *args: Any) -> Any:
+        image = fixed_point_fun(x, *args)
+        require_same_shape(image, x)
+        return jax.tree_util.tree_map(lambda a, b: a - b, image, x)
+
+    return custom_root(optimality_fun, has_aux, solve, reference_signature)
+
+
+def _split_aux(result: Any) -> tuple[Any, Callable[[Any], Any]]:
+    """sol, and the function that puts another sol in its place, keeping named tuples."""
+    if not isinstance(result, tuple) or not result:
+        raise InputError("with has_aux=True the solver must return a tuple (sol, aux)")
+    aux = stopped(tuple(result[1:]))
+
+    def put_back(sol: Any) -> Any:
+        named = hasattr(result, "_fields")
+        return type(result)(sol, *aux) if named else (sol, *aux)
+
+    return result[0], put_back

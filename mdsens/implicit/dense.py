@@ -1,0 +1,80 @@
+"""Solving with a matrix of which nothing is known but its entries.
+
+Gaussian elimination where A is regular. Where it is singular to rounding, the minimum-norm
+(least-squares) solution x = A^+ b, from eigenvectors if A is symmetric, from singular vectors if
+not. Which case it is depends on A alone, so that a batch of right-hand sides shares one answer.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.scipy.linalg import lu_factor, lu_solve
+
+from mdsens.linear.accuracy import EPS, allowance
+
+# Singular values below this fraction of the largest are rounding: products with A are good to
+# about n eps, while a condition number of 1e11 leaves no digits worth having in a derivative.
+CUTOFF = 1e-12
+
+
+def solve_matrix(matrix: jax.Array, b: jax.Array, rtol: float) -> jax.Array:
+    """x = A^+ b for A (n, n) and b (n,); NaN where the residual betrays a failure."""
+    factor = lu_factor(matrix)
+    regular = _smallest(factor, b.shape[0]) > CUTOFF * jnp.linalg.norm(matrix)
+    x = lax.cond(
+        regular,
+        lambda: _eliminate(matrix, factor, b),
+        lambda: lax.cond(_is_symmetric(matrix), _by_eigenvectors, _by_singular_vectors, matrix, b),
+    )
+    return jnp.where(_solves(matrix, x, b, rtol), x, jnp.nan)
+
+
+def _eliminate(matrix: jax.Array, factor: tuple, b: jax.Array) -> jax.Array:
+    x = lu_solve(factor, b)
+    return x + lu_solve(factor, b - matrix @ x)
+
+
+def _smallest(factor: tuple, n: int) -> jax.Array:
+    """The smallest singular value of A, from above, by inverse iteration; 0 for a zero pivot."""
+    v = jax.random.normal(jax.random.key(0), (n,), jnp.float64)
+    growth = jnp.ones(())
+    for _ in range(3):
+        v = v / jnp.linalg.norm(v)
+        v = lu_solve(factor, lu_solve(factor, v, trans=1))
+        growth = jnp.sqrt(jnp.linalg.norm(v))
+    return jnp.where(jnp.isfinite(growth), 1 / growth, 0.0)
+
+
+def _is_symmetric(matrix: jax.Array) -> jax.Array:
+    scale = jnp.max(jnp.abs(matrix))
+    return jnp.max(jnp.abs(matrix - matrix.T)) <= 100 * EPS * scale
+
+
+def _by_eigenvectors(matrix: jax.Array, b: jax.Array) -> jax.Array:
+    eigenvalues, vectors = jnp.linalg.eigh(0.5 * (matrix + matrix.T))
+    inverse = _inverse(eigenvalues)
+    x = vectors @ (inverse * (vectors.T @ b))
+    return x + vectors @ (inverse * (vectors.T @ (b - matrix @ x)))
+
+
+def _by_singular_vectors(matrix: jax.Array, b: jax.Array) -> jax.Array:
+    left, values, right = jnp.linalg.svd(matrix)
+    inverse = _inverse(values)
+    x = right.T @ (inverse * (left.T @ b))
+    return x + right.T @ (inverse * (left.T @ (b - matrix @ x)))
+
+
+def _inverse(values: jax.Array) -> jax.Array:
+    kept = jnp.abs(values) > CUTOFF * jnp.max(jnp.abs(values))
+    return jnp.where(kept, 1 / jnp.where(kept, values, 1.0), 0.0)
+
+
+def _solves(matrix: jax.Array, x: jax.Array, b: jax.Array, rtol: float) -> jax.Array:
+    r = b - matrix @ x
+    norm, left = jnp.linalg.norm(matrix), jnp.linalg.norm(r)
+    # A = 0 says nothing about x (the root of x^2 = theta at 0): no minimum-norm answer then.
+    small = left <= allowance(jnp.linalg.norm(b), jnp.linalg.norm(x), norm, rtol)
+    slope = jnp.linalg.norm(matrix.T @ r)
+    return small | ((norm > 0) & (slope <= rtol * norm * left))

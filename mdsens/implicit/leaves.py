@@ -1,0 +1,43 @@
+"""Which leaves of a pytree JAX may trace, and which are plain Python values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+
+def is_traceable(leaf: Any) -> bool:
+    """Arrays and floating numbers are traced; ints, bools, strings and functions stay Python.
+
+    A Python int in an argument list is nearly always a count or a switch, and an optimality
+    function may branch on it; a float is a parameter somebody may want to differentiate by.
+    """
+    return isinstance(leaf, (jax.Array, np.ndarray, np.generic, float, complex))
+
+
+def split(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """The traceable leaves of a pytree, and the function that puts others in their place."""
+    leaves, treedef = jax.tree_util.tree_flatten(tree)
+    traced = [is_traceable(leaf) for leaf in leaves]
+
+    def rebuild(dynamic: list[Any]) -> Any:
+        fresh = iter(dynamic)
+        mixed = [next(fresh) if t else leaf for t, leaf in zip(traced, leaves, strict=True)]
+        return jax.tree_util.tree_unflatten(treedef, mixed)
+
+    return [leaf for t, leaf in zip(traced, leaves, strict=True) if t], rebuild
+
+
+def is_traced_now(tree: Any) -> bool:
+    """Whether any leaf is being transformed or compiled at this moment."""
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree_util.tree_leaves(tree))
+
+
+def stopped(tree: Any) -> Any:
+    """`stop_gradient` of every traceable leaf; everything else untouched."""
+    dynamic, rebuild = split(tree)
+    return rebuild([jax.lax.stop_gradient(leaf) for leaf in dynamic])

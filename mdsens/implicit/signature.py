@@ -1,0 +1,52 @@
+"""Matching the arguments of a solver with those of its optimality function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from mdsens.errors import InputError
+
+
+class SignatureError(InputError, TypeError):
+    """The arguments of the solver do not fit the optimality function."""
+
+
+def with_defaults(
+    signature: inspect.Signature, args: tuple, kwargs: dict[str, Any]
+) -> tuple[tuple, dict[str, Any]]:
+    """The arguments as the solver will see them, its own defaults filled in."""
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.args, bound.kwargs
+
+
+def as_positional(
+    reference: inspect.Signature, args: tuple, kwargs: dict[str, Any]
+) -> tuple[Any, ...]:
+    """The same arguments in the order in which the optimality function takes them.
+
+    Raises:
+        SignatureError: an argument has no place there, or only in a catch-all **kwargs.
+    """
+    try:
+        bound = reference.bind(*args, **kwargs)
+    except TypeError as error:
+        raise SignatureError(
+            f"the solver's arguments do not fit the optimality function's {reference}: {error}; "
+            "give both the same parameters, or say reference_signature="
+        ) from error
+    if bound.kwargs:
+        raise SignatureError(
+            f"the arguments {sorted(bound.kwargs)} can only be passed by keyword in {reference}; "
+            "name them as positional parameters there, or say reference_signature="
+        )
+    return bound.args
+
+
+def signature_of(reference: Callable[..., Any] | inspect.Signature) -> inspect.Signature:
+    """The signature of a callable, or the signature that was given instead of one."""
+    if isinstance(reference, inspect.Signature):
+        return reference
+    return inspect.signature(reference)

@@ -1,0 +1,79 @@
+"""What a linear solve must promise before a derivative is built on it.
+
+A solve is called as `solve(matvec, b) -> x` with pytrees x, b. One that is `Certified` returns NaN
+where it misses; any other callable is wrapped in `Refined`, which checks its answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from mdsens.implicit.checked import refine_unknown, transposed
+
+Matvec = Callable[[Any], Any]
+
+
+class Certified:
+    """A solve whose answer is right to its tolerance, or NaN.
+
+    Attributes:
+        symmetric: promises that A = A^T, which spares the transposition of the matvec. A wrong
+            promise gives wrong reverse-mode derivatives; leave it False when in doubt.
+    """
+
+    symmetric: bool = False
+
+    def __call__(self, matvec: Matvec, b: Any) -> Any:
+        """x with A x = b; all NaN if it cannot be had."""
+        raise NotImplementedError
+
+
+def certified(solve: Callable[..., Any]) -> Certified:
+    """`solve` itself if it keeps that promise, else wrapped so that it does."""
+    return solve if isinstance(solve, Certified) else Refined(solve)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Refined(Certified):
+    """Somebody's solve(matvec, b), refined until it is right, NaN if it never gets there.
+
+        x <- x + solve(A, r),    r = b - A x
+
+    Krylov routines with their customary tolerance of 1e-5 reach 1e-10 in two or three rounds; one
+    that diverges, or was made for another kind of matrix, stalls and is found out.
+
+    A residual that remains is accepted only if it is orthogonal to the range of A, that is
+    |A^T r| <= rtol |A| |r|: then x is a least-squares solution of a singular system.
+
+    Attributes:
+        solve: the callable; an attribute so that its arrays, if it is a pytree, may be traced.
+        symmetric: see `Certified`.
+        rtol: largest relative residual accepted.
+        rounds: calls of `solve` at most.
+    """
+
+    solve: Callable[..., Any]
+    symmetric: bool = field(default=False, metadata={"static": True})
+    rtol: float = field(default=1e-10, metadata={"static": True})
+    rounds: int = field(default=10, metadata={"static": True})
+
+    def __call__(self, matvec: Matvec, b: Any) -> Any:
+        """x with A x = b; all NaN if it cannot be had."""
+        flat, unravel = ravel_pytree(b)
+
+        def product(x: jax.Array) -> jax.Array:
+            return ravel_pytree(matvec(unravel(x)))[0]
+
+        def inner(r: jax.Array) -> jax.Array:
+            return ravel_pytree(self.solve(matvec, unravel(r)))[0]
+
+        transpose = product if self.symmetric else transposed(product, flat)
+        x, good = refine_unknown(product, transpose, inner, flat, self.rtol, self.rounds)
+        return unravel(jnp.where(good, x, jnp.nan))
