@@ -72,10 +72,10 @@ def write_result(
     ) as file:
         _write_root(file, result)
         _write_state(file.create_group("state"), result.system)
-        _write_parameters(file.create_group("parameters"), result)
-        _write_observables(file.create_group("observables"), result)
+        _write_parameters(_ordered(file, "parameters"), result)
+        _write_observables(_ordered(file, "observables"), result)
         if result.sensitivity:
-            _write_sensitivity(file.create_group("sensitivity"), result)
+            _write_sensitivity(_ordered(file, "sensitivity"), result)
         _write_certificate(file.create_group("certificate"), result.certificate)
         provenance = file.create_group("provenance")
         _write_provenance(provenance, result.provenance)
@@ -95,6 +95,11 @@ def _block_size(result: Result) -> int:
     derivatives = (d for by in result.sensitivity.values() for d in by.values())
     size = sum(np.asarray(d.value).nbytes for d in derivatives)
     return min(max(size, 2**16), 2**28)
+
+
+def _ordered(parent: h5py.Group, name: str) -> h5py.Group:
+    """A group that lists its members in the order they were written, as the input has them."""
+    return parent.create_group(name, track_order=True)
 
 
 def _write_root(file: h5py.File, result: Result) -> None:
@@ -147,7 +152,7 @@ def _write_observables(group: h5py.Group, result: Result) -> None:
 
 def _write_sensitivity(group: h5py.Group, result: Result) -> None:
     for observable, derivatives in result.sensitivity.items():
-        inner = group.create_group(observable)
+        inner = _ordered(group, observable)
         for name, derivative in derivatives.items():
             value = np.asarray(derivative.value, dtype=np.float64)
             # One parameter's displacement field is what is read together.
@@ -229,7 +234,7 @@ def read_result(path: str | Path) -> Result:
     size = check_regular_file(path, "result")
     try:
         if not h5py.is_hdf5(path):
-            raise _Refused("is not an HDF5 file; name a file written by `mdsens run`")
+            raise _Refused("result: not an HDF5 file; name a file written by `mdsens run`")
         with h5py.File(path, "r") as file:
             return _Reader(file, size).result()
     except _Refused as refusal:

@@ -1,0 +1,103 @@
+"""The command line. Only what `--help` needs is imported here; commands import what they use."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn
+
+import typer
+
+from mdsens.cli.commands import app
+from mdsens.errors import MdsensError
+
+TRACEBACK = ("-T", "--traceback")
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception, so that everything on the way out cleans up."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code.
+
+    Every failure is one line on stderr, `mdsens: error: FILE: where: what; what to do`; with `-T`
+    anywhere among the arguments it raises instead.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = given[: given.index("--")] if "--" in given else given
+    traceback = any(a in TRACEBACK for a in options)
+    with _signals(), _one_line_warnings():
+        try:
+            return _invoke([a for a in given if a not in TRACEBACK] or ["--help"])
+        except (KeyboardInterrupt, typer.Abort):
+            return _fail("interrupted", 128 + signal.SIGINT)
+        except _Terminated:
+            return _fail("terminated", 128 + signal.SIGTERM)
+        except BrokenPipeError:
+            # Whoever read our output has gone; nothing to tell, and nobody to tell it to.
+            sys.stdout = None
+            return 128 + signal.SIGPIPE
+        except Exception as error:
+            if traceback:
+                raise
+            return _fail(*_told(error))
+
+
+def _invoke(arguments: list[str]) -> int:
+    code = app(args=arguments, prog_name="mdsens", standalone_mode=False)
+    sys.stdout.flush()
+    return code if isinstance(code, int) else 0
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """The sentence and the exit code of an exception."""
+    if isinstance(error, MdsensError):
+        return str(error), error.exit_code
+    if hasattr(error, "format_message"):
+        return _usage(error), 2
+    sentence = f"internal: {type(error).__name__}: {error}; run again with -T and report it"
+    return sentence, 1
+
+
+def _usage(error: Any) -> str:
+    """The sentence of one of typer's own exceptions, about options and arguments."""
+    command = getattr(getattr(error, "ctx", None), "command_path", "mdsens")
+    what = error.format_message().rstrip(".").replace("Value error, ", "")
+    return f"{command.removeprefix('mdsens ')}: {what}; see `{command} --help`"
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"mdsens: error: {_one_line(sentence)}", file=sys.stderr)
+    return code
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _one_line_warnings() -> Iterator[None]:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"mdsens: warning: {_one_line(str(message))}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
