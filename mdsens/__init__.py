@@ -16,7 +16,7 @@ _NAMES = {
     "read": "mdsens.io.structures",
     "read_result": "mdsens.io.results",
     "write_result": "mdsens.io.results",
-    "neighbor_list": "mdsens.neighbors",
+    "neighbor_list": "mdsens.equilibrium",
     "relax": "mdsens.equilibrium",
     "energy": "mdsens.observables",
     "pressure": "mdsens.observables",

@@ -173,7 +173,7 @@ OBSERVABLES: dict[str, ObservableEntry] = {
 MINIMIZERS: dict[str, MinimizerEntry] = {
     e.name: e
     for e in (
-        MinimizerEntry("auto", "lbfgs", ""),
+        MinimizerEntry("auto", "fire, then Newton's method", ""),
         MinimizerEntry(
             "fire",
             "fast inertial relaxation engine of jax-md, time step from the largest curvature",

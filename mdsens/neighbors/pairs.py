@@ -14,6 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from mdsens.system import System
+
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
@@ -48,8 +50,8 @@ class Pairs:
 
     def holds_for(self, positions: Any, cell: Any, cutoff: Any) -> jax.Array:
         """True while no unlisted pair can be closer than `cutoff`."""
-        slack = self.radius - cutoff
-        return ~self.overflow & (self._largest_approach(positions, cell) <= slack)
+        approach = self._largest_approach(positions, cell)
+        return ~self.overflow & (jnp.isinf(self.radius) | (approach <= self.radius - cutoff))
 
     def _largest_approach(self, positions: Any, cell: Any) -> jax.Array:
         """Bound on how much closer any two images may have come since the reference.
@@ -78,3 +80,18 @@ jax.tree_util.register_dataclass(
     ],
     meta_fields=["type_names"],
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NoPairs:
+    """The list of a potential that keeps its own, or of a configuration nobody has listed yet."""
+
+    def build(self, system: System) -> Pairs:
+        """A list without pairs that is valid everywhere."""
+        d = system.dimension
+        nobody = jnp.zeros(1, jnp.int32)
+        return Pairs(
+            nobody, nobody, jnp.zeros((1, d), jnp.int32), jnp.zeros(1, bool), jnp.asarray(jnp.inf),
+            jnp.asarray(system.positions), jnp.asarray(system.cell), jnp.asarray(False),
+            jnp.asarray(system.types), system.type_names,
+        )  # fmt: skip

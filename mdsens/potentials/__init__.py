@@ -1,16 +1,18 @@
 """Potentials: energies with explicit, differentiable parameters."""
 
-from mdsens.potentials.base import LocalHessian, Potential
+from mdsens.potentials.base import LocalHessian, Potential, Sum
+from mdsens.potentials.jaxmd import FromJaxMD, from_jax_md
 from mdsens.potentials.smooth import LennardJones, Morse
 from mdsens.potentials.soft_sphere import WCA, SoftSphere
-from mdsens.potentials.sum import Sum
 
 __all__ = [
     "WCA",
+    "FromJaxMD",
     "LennardJones",
     "LocalHessian",
     "Morse",
     "Potential",
     "SoftSphere",
     "Sum",
+    "from_jax_md",
 ]

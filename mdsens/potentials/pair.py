@@ -19,7 +19,7 @@ from mdsens.errors import InputError
 from mdsens.neighbors import Pairs
 from mdsens.parameters import Table, index_matrix, resolve
 from mdsens.potentials.base import LocalHessian, Params, Potential
-from mdsens.precision import require_float64
+from mdsens.linear import require_float64
 from mdsens.system import System
 
 jax.tree_util.register_dataclass(Table, data_fields=["values"], meta_fields=["keys"])

@@ -1,0 +1,151 @@
+"""A relaxed state as a factorised linear system with its spectrum known: what certificates rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mdsens.equilibrium.linearized import assembled_hessian, backbone, operator_at
+from mdsens.equilibrium.newton import measure
+from mdsens.equilibrium.problem import Problem, Setting
+from mdsens.errors import InputError
+from mdsens.gauge import zero_modes
+from mdsens.linear import (
+    CG,
+    MINRES,
+    Dense,
+    Operator,
+    Projector,
+    SolveInfo,
+    SparseDirect,
+    choose,
+    largest_curvature,
+    lowest_eigenvalues,
+)
+
+# An eigenvalue below this fraction of the largest is a zero mode that nothing explains.
+_ZERO = 1e-10
+
+
+@dataclass(frozen=True, eq=False)
+class Linearization:
+    """(P H P)^+ at a state, ready to be applied.
+
+    Attributes:
+        problem, setting: the state is z = 0; rattlers' contacts are out of the list.
+        projector: P.
+        rattlers: (N,) bool.
+        zero_modes: rigid motions removed.
+        operator: H by its action, with blocks and, if assembled, the matrix.
+        solver: a linear solver, or the factor of a direct one.
+        why: which and why, in words.
+        largest: the largest curvature.
+        lowest: lowest eigenvalues on the complement.
+        negative: how many eigenvalues are below zero there.
+        sound: rattlers carry no load.
+    """
+
+    problem: Problem
+    setting: Setting
+    projector: Projector
+    rattlers: np.ndarray
+    zero_modes: int
+    operator: Operator
+    solver: Any
+    why: str
+    largest: float
+    lowest: np.ndarray
+    negative: int
+    sound: bool
+
+    def solve(self, rhs: Any) -> tuple[jax.Array, float]:
+        """(P H P)^+ rhs for rhs (n, k), and the largest true relative residual.
+
+        Raises:
+            DerivativeUndefined: a column missed its tolerance.
+        """
+        x, info = apply_inverse(self.solver, self.operator, self.projector, rhs)
+        info.raise_if_failed()
+        return x, float(np.max(np.asarray(info.residual), initial=0.0))
+
+    @property
+    def unexplained(self) -> int:
+        """Eigenvalues that are zero without a rigid motion or rattler to explain them."""
+        return int(np.sum(np.abs(self.lowest) <= _ZERO * self.largest))
+
+    @property
+    def condition(self) -> float:
+        return self.largest / max(float(np.min(np.abs(self.lowest))), 1e-300)
+
+
+def linearize(problem: Problem, setting: Setting, solver: str, rtol: float) -> Linearization:
+    """Remove what does not move, assemble or not, factorise or not, and look at the spectrum.
+
+    Raises:
+        InputError: solver = "sparse" for a potential without local terms.
+    """
+    here = backbone(problem, setting)
+    projector = here.projector
+    operator = operator_at(problem, here.setting)
+    matvec = jax.jit(operator.matvec)
+    largest = float(largest_curvature(matvec, operator.size))
+    chosen, why = _chosen(solver, problem, operator.size, rtol)
+    if isinstance(chosen, SparseDirect):
+        matrix = assembled_hessian(problem, here.setting)
+        operator = replace(operator, matrix=matrix)
+        chosen = chosen.factorize(matrix, projector)
+        lowest, negative = lowest_eigenvalues(operator, projector, 1, factor=chosen)
+    else:
+        lowest, negative = lowest_eigenvalues(operator, projector, 1)
+    return Linearization(
+        problem, here.setting, projector, np.asarray(here.rattlers), int(zero_modes(projector)),
+        operator, chosen, why, largest, np.asarray(lowest), int(negative), bool(here.sound),
+    )  # fmt: skip
+
+
+def newton_correction(line: Linearization) -> jax.Array:
+    """The Newton step left over at the state, (n,): how far the minimum may still be."""
+    gradient, _ = measure(line.problem, line.setting)
+    if not np.any(np.asarray(gradient)):
+        return jnp.zeros_like(gradient)
+    return -line.solve(gradient[:, None])[0][:, 0]
+
+
+def apply_inverse(
+    solver: Any, operator: Operator, projector: Projector, rhs: Any
+) -> tuple[jax.Array, SolveInfo]:
+    """`solver` is a factor (which knows its matrix) or a solver (which is told)."""
+    if hasattr(solver, "inertia"):
+        return solver.solve(np.asarray(rhs))
+    return solver.solve(operator, jnp.asarray(rhs), projector)
+
+
+def _chosen(solver: str, problem: Problem, n: int, rtol: float) -> tuple[Any, str]:
+    local = problem.potential.uses_pairs
+    if solver == "auto":
+        return choose(
+            n,
+            problem.dimension,
+            definite=True,
+            local=local,
+            device=jax.default_backend(),
+            traced=False,
+        )
+    if solver == "sparse" and not local:
+        raise InputError(
+            f'solver = "sparse" needs a potential with known local terms, and '
+            f'{problem.potential.kind} has none; use "auto", "dense", "cg" or "minres"'
+        )
+    asked = {
+        "dense": Dense(rtol=rtol),
+        "sparse": SparseDirect(),
+        "cg": CG(rtol=rtol),
+        "minres": MINRES(rtol=rtol),
+    }
+    if solver not in asked:
+        raise InputError(f'solver "{solver}" is unknown; allowed: auto, {", ".join(asked)}')
+    return asked[solver], f"{solver}: as asked"

@@ -1,0 +1,173 @@
+"""`sensitivity`: relax, measure, differentiate, certify. The eager door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mdsens.derivatives.linearization import Linearization, linearize, newton_correction
+from mdsens.derivatives.record import (
+    Derivatives,
+    certificate,
+    derivative_records,
+    state_record,
+    timed,
+)
+from mdsens.derivatives.request import Request, make_request, shape_of, state_of
+from mdsens.derivatives.total import adjoint, envelope, forward, position_total, response
+from mdsens.equilibrium import search
+from mdsens.errors import DerivativeUndefined, NotConverged
+from mdsens.potentials import Potential
+from mdsens.result import Result
+from mdsens.system import System
+from mdsens.timing import Clock
+
+Progress = Callable[[str, float, float | None, str], None]
+
+
+def sensitivity(
+    potential: Potential,
+    params: Any,
+    system: System,
+    *,
+    observables: Sequence[str | Callable[..., Any]] = ("energy",),
+    wrt: Sequence[str] = (),
+    positions: bool = False,
+    solver: str = "auto",
+    rtol: float = 1e-10,
+    progress: Progress | None = None,
+    **relax_options: Any,
+) -> Result:
+    """Relax, then every d(observable)/d(parameter), total, with a certificate.
+
+    Forward mode costs one linear solve per parameter component, adjoint mode one per observable
+    component; whichever is cheaper is taken, and one factorisation serves all of it. The energy of
+    a minimum needs no solve at all (envelope theorem).
+
+    Args:
+        potential, params, system: as for `relax`.
+        observables: names from `mdsens list observables`, or functions
+            f(potential, params, state) -> array, differentiable by JAX, known by `__name__`.
+        wrt: parameter names ("diameter"; "morse.D0" for an addend of a sum). Empty: measure only.
+        positions: also d(positions)/d(parameter), (parameter shape) + (N, d).
+        solver: "auto", "dense", "sparse", "cg", "minres".
+        rtol: relative residual required of iterative solves.
+        progress: called as progress(stage, done, total, text).
+        **relax_options: minimizer, fmax, max_steps, cell, pressure, polish as in `relax`.
+
+    Returns:
+        Result, with every derivative's own residual and error estimate.
+
+    Raises:
+        NotConverged, DerivativeUndefined: with state and certificate in a Result as `result`.
+        InputError: unknown names or options.
+    """
+    request = make_request(
+        potential, params, system.units, system.dimension, observables, wrt, positions
+    )
+    report = progress or (lambda *_: None)
+    clock = Clock()
+    found = search(potential, params, system, progress=progress, **relax_options)
+    relax_seconds = clock.working
+    rest = Clock()
+    result = state_record(request, system, found, relax_options.get("minimizer", "auto"))
+    if found.why:
+        raise NotConverged(found.why, timed(result, clock, relax_seconds, 0.0))
+    report("certify", 0, None, "spectrum of the Hessian")
+    line = linearize(found.problem, found.setting, solver, rtol)
+    result = _measured(result, request, line)
+    reason = why_undefined(line)
+    if reason:
+        result = replace(result, certificate=certificate(line, found, {}, reason))
+        raise DerivativeUndefined(reason, timed(result, clock, relax_seconds, rest.working))
+    try:
+        derivatives = _differentiate(request, line, report)
+    except DerivativeUndefined as error:
+        result = replace(result, certificate=certificate(line, found, {}, str(error)))
+        error.result = timed(result, clock, relax_seconds, rest.working)
+        raise
+    result = replace(
+        result,
+        sensitivity=derivative_records(request, derivatives),
+        certificate=certificate(line, found, derivatives, _praise(line)),
+    )
+    return timed(result, clock, relax_seconds, rest.working)
+
+
+def why_undefined(line: Linearization) -> str:
+    """The sentence that forbids derivatives at this state, or nothing."""
+    lowest = float(np.min(line.lowest)) if line.lowest.size else np.inf
+    if line.unexplained:
+        return (
+            f"certificate: the Hessian has a zero mode (eigenvalue {lowest:.3g}) that no rigid "
+            "motion, fixed particle or rattler explains: a marginal state or several separate "
+            "pieces; perturb or compress the start, or fix a particle in each piece"
+        )
+    if line.negative:
+        return (
+            f"certificate: saddle point with {line.negative} negative "
+            f"mode{'s' if line.negative > 1 else ''}, lowest eigenvalue {lowest:.6g}; perturb the "
+            "start along it and relax again"
+        )
+    if not line.sound:
+        return (
+            "certificate: particles with fewer than d + 1 contacts carry load, so they are no "
+            "rattlers and the state is marginal; perturb or compress the start"
+        )
+    return ""
+
+
+def _praise(line: Linearization) -> str:
+    removed = int(line.rattlers.sum())
+    extra = f", {removed} rattler{'s' if removed != 1 else ''} removed" if removed else ""
+    return f"stable minimum; {line.zero_modes} rigid zero modes{extra}"
+
+
+def _measured(result: Result, request: Request, line: Linearization) -> Result:
+    state = state_of(line)
+    params = line.setting.params
+    values = {n: np.asarray(f(request.potential, params, state)) for n, f in request.functions.items()}
+    return replace(result, observables=values, observable_units={n: request.unit(n) for n in values})
+
+
+def _differentiate(request: Request, line: Linearization, report: Progress) -> Derivatives:
+    """(mode, Total, shape) by observable and parameter, each the cheaper way."""
+    theta, wanted = request.theta, request.differentiable
+    if not theta or not wanted:
+        return {}
+    shapes = {name: shape_of(line, f) for name, f in wanted.items()}
+    correction = newton_correction(line)
+    out: Derivatives = {name: {} for name in wanted}
+
+    def keep(name: str, parameter: str, mode: str, total: Any) -> None:
+        out[name][parameter] = (mode, total, (*shapes[name], *theta[parameter].shape))
+
+    by_envelope = {n for n in wanted if n == "energy" and _energy_is_minimised(line)}
+    for name in by_envelope:
+        for p, total in envelope(line, wanted[name], theta, correction).items():
+            keep(name, p, "envelope", total)
+    solved = {n: f for n, f in wanted.items() if n not in by_envelope and n != "positions"}
+    components = sum(int(np.prod(shapes[n])) for n in solved)
+    if "positions" in wanted or sum(v.size for v in theta.values()) <= components:
+        n, d = line.setting.positions.shape
+        for p in theta:
+            found = response(line, p, theta, correction, lambda k, m, p=p: report("solve", k, m, p))
+            if "positions" in wanted:
+                total = position_total(line, found, theta[p], n * d)
+                out["positions"][p] = ("forward", total, (*theta[p].shape, n, d))
+            for name, f in solved.items():
+                keep(name, p, "forward", forward(line, f, p, theta, correction, found))
+        return out
+    for k, (name, f) in enumerate(solved.items()):
+        report("solve", k, len(solved), name)
+        for p, total in adjoint(line, f, theta, correction).items():
+            keep(name, p, "adjoint", total)
+    return out
+
+
+def _energy_is_minimised(line: Linearization) -> bool:
+    """With a free cell under pressure it is the enthalpy that is stationary, not the energy."""
+    return line.problem.cell_mode == "fixed" or float(line.setting.pressure) == 0.0

@@ -1,0 +1,206 @@
+"""Total derivatives at a linearised state, forward, adjoint, or by the envelope theorem.
+
+    A u = -B t (forward, one solve per parameter)      do = o_theta t + o_z u
+    A w = o_z  (adjoint, one solve per observable)     do/dtheta = o_theta - w^T B
+    o = W      (envelope: o_z = 0 at a minimum)        do/dtheta = W_theta
+
+Each is evaluated twice: at the state z, and one Newton step further with the solution refined by
+one more solve. The change is what the finite accuracy of state and solve is worth, to first order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mdsens.derivatives.kernels import (
+    Kernels,
+    Theta,
+    force_response,
+    hessian_columns,
+)
+from mdsens.derivatives.linearization import Linearization
+from mdsens.equilibrium.problem import spacing
+
+# Right-hand sides solved together: enough to use the memory bandwidth, few enough to fit.
+_BLOCK = 128
+# A derivative smaller than this fraction of its natural scale is zero but for round-off.
+_VANISHING = 1e-10
+
+
+@dataclass(frozen=True)
+class Total:
+    """One total derivative: value, relative residual of its solves, estimated relative error."""
+
+    value: np.ndarray
+    residual: float
+    error: float
+
+
+def adjoint(
+    line: Linearization, observable: Callable[..., Any], theta: Theta, correction: jax.Array
+) -> dict[str, Total]:
+    """d(observable)/d(parameter) for every parameter at once, (c, *shape) each."""
+    kernels = Kernels(line.problem, observable)
+    z0 = jnp.zeros_like(correction)
+    v0 = kernels.gradient_z(z0, theta, line.setting)
+    w0, residual = solve(line, v0)
+    v1 = kernels.gradient_z(correction, theta, line.setting)
+    again = v1 - hessian_columns(line.problem, correction, line.setting, w0)
+    w1 = w0 + solve(line, line.projector(again))[0]
+    here = kernels.adjoint_total(z0, theta, line.setting, w0)
+    there = kernels.adjoint_total(correction, theta, line.setting, w1)
+    # What cancels between the direct part and the response loses relative accuracy.
+    parts = kernels.partial_theta(z0, theta, line.setting)
+    value = kernels.value(z0, theta, line.setting)
+    return {
+        n: _total(line, here[n], there[n], residual, _natural(value, theta[n]), parts[n])
+        for n in theta
+    }
+
+
+def envelope(
+    line: Linearization, observable: Callable[..., Any], theta: Theta, correction: jax.Array
+) -> dict[str, Total]:
+    """Derivatives of the minimised function itself: the partial derivatives at the minimum."""
+    kernels = Kernels(line.problem, observable)
+    here = kernels.partial_theta(jnp.zeros_like(correction), theta, line.setting)
+    there = kernels.partial_theta(correction, theta, line.setting)
+    value = kernels.value(jnp.zeros_like(correction), theta, line.setting)
+    floor = 4.0 * np.finfo(float).eps
+    return {
+        n: _difference(here[n], there[n], 0.0, _natural(value, theta[n]), floor) for n in theta
+    }
+
+
+@dataclass(frozen=True)
+class Response:
+    """dz/dtheta for one parameter: columns (n, p) at the state and one step further."""
+
+    z: np.ndarray
+    refined: np.ndarray
+    residual: float
+
+
+def response(
+    line: Linearization,
+    name: str,
+    theta: Theta,
+    correction: jax.Array,
+    report: Callable[[int, int], None],
+) -> Response:
+    """Forward solves for every component of one parameter."""
+    z0 = jnp.zeros_like(correction)
+    columns, refined, worst, done = [], [], 0.0, 0
+    for t in directions(theta, name):
+        u0, residual = solve(line, -force_response(line.problem, z0, theta, line.setting, t))
+        b1 = -force_response(line.problem, correction, theta, line.setting, t)
+        again = b1 - hessian_columns(line.problem, correction, line.setting, u0)
+        u1 = u0 + solve(line, line.projector(again))[0]
+        columns.append(np.asarray(u0))
+        refined.append(np.asarray(u1))
+        worst, done = max(worst, residual), done + u0.shape[1]
+        report(done, theta[name].size)
+    return Response(np.hstack(columns), np.hstack(refined), worst)
+
+
+def forward(
+    line: Linearization,
+    observable: Callable[..., Any],
+    name: str,
+    theta: Theta,
+    correction: jax.Array,
+    found: Response,
+) -> Total:
+    """d(observable)/d(one parameter) from its response, (c, *shape)."""
+    kernels = Kernels(line.problem, observable)
+    z0, start = jnp.zeros_like(correction), 0
+    here, there = [], []
+    for t in directions(theta, name):
+        stop = start + len(t[name])
+        u0, u1 = found.z[:, start:stop], found.refined[:, start:stop]
+        here.append(np.asarray(kernels.forward_total(z0, theta, line.setting, u0, t)))
+        there.append(np.asarray(kernels.forward_total(correction, theta, line.setting, u1, t)))
+        start = stop
+    shape = (-1, *theta[name].shape)
+    a, b = np.hstack(here).reshape(shape), np.hstack(there).reshape(shape)
+    value = kernels.value(z0, theta, line.setting)
+    return _total(line, a, b, found.residual, _natural(value, theta[name]), a)
+
+
+def position_total(
+    line: Linearization, found: Response, parameter: jax.Array, coordinates: int
+) -> Total:
+    """The response itself as d(positions)/d(parameter), (p, N d); strains left out.
+
+    With a free cell x = (x_ref + u)(1 + strain): the strain's share of dx is added.
+    """
+    here, there = (_moved(line, z, coordinates) for z in (found.z, found.refined))
+    lengths = np.full(here.shape, float(spacing(line.setting)))
+    return _total(line, here, there, found.residual, _natural(lengths, parameter), here)
+
+
+def _moved(line: Linearization, dz: np.ndarray, coordinates: int) -> np.ndarray:
+    if dz.shape[0] == coordinates:
+        return dz.T
+    z0 = jnp.zeros(dz.shape[0])
+
+    def along(u: jax.Array) -> jax.Array:
+        place = lambda z: line.problem.configuration(z, line.setting)[0]  # noqa: E731
+        return jnp.ravel(jax.jvp(place, (z0,), (u,))[1])
+
+    return np.asarray(jax.vmap(along)(jnp.asarray(dz.T)))
+
+
+def directions(theta: Theta, name: str) -> Iterator[Theta]:
+    """Unit directions of one parameter in blocks: (k, *shape) for it, zero for the others."""
+    size = theta[name].size
+    for start in range(0, size, _BLOCK):
+        stop = min(start + _BLOCK, size)
+        unit = np.zeros((stop - start, size))
+        unit[np.arange(stop - start), np.arange(start, stop)] = 1.0
+        yield {
+            key: jnp.asarray(unit.reshape(-1, *value.shape))
+            if key == name
+            else jnp.zeros((stop - start, *value.shape))
+            for key, value in theta.items()
+        }
+
+
+def solve(line: Linearization, rhs: jax.Array) -> tuple[jax.Array, float]:
+    """(P H P)^+ rhs; a right-hand side of zero has the solution zero, without a solve."""
+    needed = np.flatnonzero(np.abs(np.asarray(rhs)).max(axis=0) > 0.0)
+    if needed.size == 0:
+        return jnp.zeros_like(rhs), 0.0
+    x, residual = line.solve(rhs[:, needed])
+    return jnp.zeros_like(rhs).at[:, needed].set(jnp.asarray(x)), residual
+
+
+def _total(line: Linearization, here: Any, there: Any, residual: float, scale: float, parts: Any) -> Total:
+    # Round-off of a solve grows with the condition number; cancellation between the direct part and
+    # the response makes it larger still, relative to what is left.
+    floor = np.finfo(float).eps * line.condition
+    size = float(np.linalg.norm(here))
+    grown = max(1.0, float(np.linalg.norm(parts)) / size) if size > 0.0 else 1.0
+    return _difference(here, there, residual, scale, floor * grown)
+
+
+def _difference(here: Any, there: Any, residual: float, scale: float, floor: float) -> Total:
+    """`scale`: the size a derivative of this kind has where it does not vanish by symmetry; an
+    error relative to a value that is zero up to round-off would mean nothing."""
+    here, there = np.asarray(here), np.asarray(there)
+    size, change = float(np.linalg.norm(here)), float(np.linalg.norm(there - here))
+    if size <= _VANISHING * scale:
+        return Total(here, residual, (change + size) / scale if scale > 0.0 else 0.0)
+    return Total(here, residual, floor + change / size)
+
+
+def _natural(value: Any, theta: jax.Array) -> float:
+    """|o| / |theta|: the size of do/dtheta by dimensional analysis alone."""
+    size = float(jnp.max(jnp.abs(theta), initial=0.0))
+    return float(np.linalg.norm(value)) / size if size > 0.0 else 0.0

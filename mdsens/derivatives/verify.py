@@ -1,0 +1,2 @@
+"""`verify`: placeholder to be written."""
+verify = None

@@ -1,0 +1,5 @@
+"""States that solve F(state, params) = 0."""
+
+from mdsens.equilibrium.relax import Found, neighbor_list, relax, search
+
+__all__ = ["Found", "neighbor_list", "relax", "search"]

@@ -1,0 +1,161 @@
+"""A state seen as a linear system: what is removed, the Hessian's action, its assembled form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse
+
+from mdsens.equilibrium.problem import Problem, Setting, spacing
+from mdsens.gauge import rattlers, rigid_projector
+from mdsens.implicit import Certified
+from mdsens.linear import Operator, Projector
+from mdsens.potentials import LocalHessian
+
+# Forces on a rattler, in units of stiffness times particle spacing, that are mere round-off.
+_NEGLIGIBLE = 1e-9
+
+
+class Backbone(NamedTuple):
+    """A state without what does not take part in its rigidity.
+
+    Attributes:
+        setting: with the contacts of rattlers taken out of the list.
+        projector: removes rattlers, fixed particles and rigid motions.
+        rattlers: (N,) bool.
+        nudge: (n,) a step that frees rattlers from contacts they still touch.
+        sound: the contacts taken out carry no force to speak of.
+    """
+
+    setting: Setting
+    projector: Projector
+    rattlers: jax.Array
+    nudge: jax.Array
+    sound: jax.Array
+
+
+@partial(jax.jit, static_argnames="problem")
+def backbone(problem: Problem, setting: Setting) -> Backbone:
+    """Find the rattlers and take them out.
+
+    A rattler in touch with the backbone within round-off would otherwise lend it a stiffness and a
+    derivative that have no meaning.
+    """
+    n, d = setting.positions.shape
+    m = len(problem.strain_basis())
+    s = setting
+    fixed = jnp.asarray(s.fixed)
+    touching = problem.potential.contacts(s.params, s.positions, s.cell, s.neighbors)
+    loose, nudge, sound = jnp.zeros(n, bool), jnp.zeros(n * d + m), jnp.asarray(True)
+    if touching is not None:
+        loose = rattlers(s.neighbors, touching, fixed, d)
+        setting = replace(setting, neighbors=s.neighbors.without(loose))
+        nudge, sound = _loose_forces(problem, s, setting, loose)
+    projector = rigid_projector(s.positions, s.cell, problem.pbc, fixed, loose, m)
+    return Backbone(setting, projector, loose, nudge, sound)
+
+
+def _loose_forces(
+    problem: Problem, full: Setting, kept: Setting, loose: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """(nudge, sound): half as far again as each rattler's contacts push it, by their stiffness."""
+    n, d = full.positions.shape
+    z = problem.start(full)
+    load = (problem.gradient(z, full) - problem.gradient(z, kept))[: n * d].reshape(n, d)
+    blocks = diagonal_blocks(problem, full)
+    stiffness = jnp.zeros(n) if blocks is None else jnp.trace(blocks, axis1=1, axis2=2)
+    push = -1.5 * load / jnp.maximum(stiffness, 1e-300)[:, None]
+    nudge = jnp.where((loose & (stiffness > 0.0))[:, None], push, 0.0).reshape(-1)
+    negligible = _NEGLIGIBLE * jnp.max(stiffness, initial=0.0) * spacing(full)
+    sound = jnp.max(jnp.abs(load), initial=0.0) <= negligible
+    return jnp.pad(nudge, (0, z.size - n * d)), sound
+
+
+def operator_at(problem: Problem, setting: Setting) -> Operator:
+    """The Hessian of W at z = 0, by its action, with blocks for preconditioning where known."""
+    z = problem.start(setting)
+    blocks = diagonal_blocks(problem, setting) if len(problem.strain_basis()) == 0 else None
+    return Operator(lambda v: problem.hessian_product(z, setting, v), z.size, blocks)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class ProjectedSolve(Certified):
+    """x = (P H P)^+ b: the solve behind every derivative of a relaxed state under jit.
+
+    Attributes:
+        projector, blocks: of the state.
+        sound: False turns every answer into NaN.
+        solver: a traceable solver of `mdsens.linear`.
+    """
+
+    symmetric = True
+    projector: Projector
+    blocks: jax.Array | None
+    sound: jax.Array
+    solver: Any = field(metadata={"static": True})
+
+    def __call__(self, matvec: Any, b: jax.Array) -> jax.Array:
+        operator = Operator(matvec, b.size, blocks=self.blocks)
+        x, info = self.solver.solve(operator, b, self.projector)
+        # A saddle is not a minimum: whoever asked for one is not given the derivative of the other.
+        return jnp.where(self.sound & (info.negative <= 0), x, jnp.nan)
+
+
+@partial(jax.jit, static_argnames="problem")
+def diagonal_blocks(problem: Problem, setting: Setting) -> jax.Array | None:
+    """(N, d, d) d2W/dx_i dx_i; None for a potential without known local terms."""
+    local = _local(problem, setting)
+    if local is None:
+        return None
+    n, d = setting.positions.shape
+    own = jnp.diagonal(local.blocks, axis1=1, axis2=2).transpose(0, 3, 1, 2)
+    return jnp.zeros((n, d, d)).at[local.particles].add(own)
+
+
+def assembled_hessian(problem: Problem, setting: Setting) -> scipy.sparse.csc_matrix | None:
+    """The Hessian of W as a sparse matrix; None for a potential without known local terms."""
+    local = _local(problem, setting)
+    if local is None:
+        return None
+    n, d = setting.positions.shape
+    matrix = scatter(np.asarray(local.particles), np.asarray(local.blocks), n, d)
+    if len(problem.strain_basis()) == 0:
+        return matrix
+    rows = np.asarray(_strain_rows(problem, setting))
+    border = scipy.sparse.csc_matrix(rows[:, : n * d])
+    corner = scipy.sparse.csc_matrix(rows[:, n * d :])
+    return scipy.sparse.bmat([[matrix, border.T], [border, corner]], format="csc")
+
+
+def scatter(particles: np.ndarray, blocks: np.ndarray, n: int, d: int) -> scipy.sparse.csc_matrix:
+    """Sum of local blocks (T, k, k, d, d) over their particles (T, k): (n d, n d)."""
+    present = np.abs(blocks).max(axis=(1, 2, 3, 4), initial=0.0) > 0.0
+    particles, blocks = particles[present], blocks[present]
+    dof = particles[:, :, None] * d + np.arange(d)
+    # blocks[t, a, b, i, j] belongs to row (particle a, component i), column (particle b, j).
+    blocks = blocks.transpose(0, 1, 3, 2, 4)
+    row = np.broadcast_to(dof[:, :, :, None, None], blocks.shape)
+    column = np.broadcast_to(dof[:, None, None, :, :], blocks.shape)
+    return scipy.sparse.coo_matrix(
+        (blocks.ravel(), (row.ravel(), column.ravel())), shape=(n * d, n * d)
+    ).tocsc()
+
+
+@partial(jax.jit, static_argnames="problem")
+def _local(problem: Problem, setting: Setting) -> LocalHessian | None:
+    s = setting
+    return problem.potential.local_hessian(s.params, s.positions, s.cell, s.neighbors)
+
+
+@partial(jax.jit, static_argnames="problem")
+def _strain_rows(problem: Problem, setting: Setting) -> jax.Array:
+    """H applied to each unit of strain, (m, n)."""
+    z = problem.start(setting)
+    units = jnp.eye(z.size)[z.size - len(problem.strain_basis()) :]
+    return jax.vmap(lambda v: problem.hessian_product(z, setting, v))(units)

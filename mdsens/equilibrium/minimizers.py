@@ -1,0 +1,241 @@
+"""Descent to a force tolerance: FIRE, preconditioned FIRE, gradient descent, L-BFGS.
+
+None of them knows a unit. Forces are divided by the largest curvature k of the energy at the start,
+which makes them lengths: a step of gradient descent is the force itself, and the highest vibration
+has frequency one, so that one time step fits soft and hard, reduced and metal units alike.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mdsens._jaxmd import minimize
+from mdsens.equilibrium.preconditioner import exponential_preconditioner
+from mdsens.equilibrium.problem import Problem, Setting, spacing
+from mdsens.linear import largest_curvature
+
+# Velocity Verlet is stable up to dt = 2 at frequency one; twice the curvature of the start is
+# allowed for, and FIRE needs some of the rest to turn round.
+_DT_MAX = 0.9
+_STALL = 10
+
+
+class Progress(NamedTuple):
+    """Where a descent stands.
+
+    Attributes:
+        z: (n,) unknowns.
+        memory: the minimizer's own state.
+        steps: steps made since the beginning.
+        residual: convergence measure at z.
+        best: lowest residual so far, and `idle` steps since it last fell: an L-BFGS whose line
+            search drowns in round-off idles.
+        fresh: the neighbour list still holds at z.
+    """
+
+    z: jax.Array
+    memory: Any
+    steps: jax.Array
+    residual: jax.Array
+    best: jax.Array
+    idle: jax.Array
+    fresh: jax.Array
+
+
+class Scaled(NamedTuple):
+    """The problem in units of its own stiffness: energy/k and gradient/k of displacements z."""
+
+    energy: Any
+    gradient: Any
+    length: jax.Array
+    setting: Setting
+
+
+class Minimizer(Protocol):
+    def init(self, problem: Scaled, z: jax.Array) -> Any: ...
+    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> tuple[jax.Array, Any]: ...
+
+
+class Fire:
+    """jax-md's FIRE in lengths, rescaled as it converges.
+
+    jax-md adds 1e-3 to the force norm, in whatever units. Here z = anchor + scale * y with the scale
+    following the force down, so that the norm it sees stays between 1/128 and 1.
+    """
+
+    def _parts(self, problem: Scaled, anchor: jax.Array, scale: jax.Array):
+        force = lambda y, **_: -problem.gradient(anchor + scale * y) / scale  # noqa: E731
+        return minimize.fire_descent(force, _shift, dt_start=0.1 * _DT_MAX, dt_max=_DT_MAX)
+
+    def init(self, problem: Scaled, z: jax.Array) -> Any:
+        scale = jnp.maximum(jnp.linalg.norm(problem.gradient(z)), 1e-300)
+        state = self._parts(problem, z, scale)[0](jnp.zeros_like(z))
+        state = jax.tree.map(jnp.asarray, state)
+        return z, scale, state
+
+    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
+        anchor, scale, state = memory
+        state = self._parts(problem, anchor, scale)[1](state)
+        small = jnp.linalg.norm(state.force) < 2.0**-7
+        shrink = jnp.where(small, 2.0**-7, 1.0)
+        scale = scale * shrink
+        state = state.set(
+            position=state.position / shrink,
+            momentum=state.momentum / shrink,
+            force=state.force / shrink,
+        )
+        return anchor + scale * state.position, (anchor, scale, state)
+
+
+class PreconFire:
+    """jax-md's preconditioned FIRE with an exponential graph preconditioner made once per list."""
+
+    def _parts(self, problem: Scaled, inverse, product):
+        force = lambda y, **_: -problem.gradient(y)  # noqa: E731
+        return minimize.precon_fire_descent(
+            force,
+            _shift,
+            dt_max=_DT_MAX,
+            max_move=0.2 * problem.length,
+            use_armijo=False,
+            preconditioner=lambda _, f, **__: inverse(f),
+            preconditioner_dot=lambda _, x, y, **__: x @ product(y),
+        )
+
+    def init(self, problem: Scaled, z: jax.Array) -> Any:
+        factor, matrix = exponential_preconditioner(problem.gradient, z, problem.setting)
+        state = self._parts(problem, None, None)[0](z)
+        return factor, matrix, state
+
+    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
+        factor, matrix, state = memory
+        n = matrix.shape[0]
+
+        def inverse(f):
+            rest = f[n * problem.setting.positions.shape[1] :]
+            body = f[: f.size - rest.size].reshape(n, -1)
+            solved = jax.scipy.linalg.cho_solve((factor, True), body)
+            return jnp.concatenate([solved.reshape(-1), rest])
+
+        def product(y):
+            rest = y[n * problem.setting.positions.shape[1] :]
+            return jnp.concatenate([(matrix @ y[: y.size - rest.size].reshape(n, -1)).reshape(-1), rest])
+
+        state = self._parts(problem, inverse, product)[1](state)
+        return state.position, (factor, matrix, state)
+
+
+class GradientDescent:
+    """jax-md's gradient descent with step 1/k."""
+
+    def init(self, problem: Scaled, z: jax.Array) -> Any:
+        return ()
+
+    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
+        force = lambda y, **_: -problem.gradient(y)  # noqa: E731
+        return minimize.gradient_descent(force, _shift, step_size=1.0)[1](z), memory
+
+
+class LBFGS:
+    """optax' L-BFGS with a zoom line search, no coordinate moving further than a tenth of the
+    particle spacing per step, so that the neighbour list holds along the whole line."""
+
+    def _parts(self, problem: Scaled) -> optax.GradientTransformationExtraArgs:
+        return optax.chain(
+            optax.scale_by_lbfgs(memory_size=10, scale_init_precond=False),
+            optax.scale(-1.0),
+            _limit_step(0.1 * problem.length),
+            optax.scale_by_zoom_linesearch(
+                max_linesearch_steps=12, max_learning_rate=1.0, initial_guess_strategy="one"
+            ),
+        )
+
+    def init(self, problem: Scaled, z: jax.Array) -> Any:
+        return self._parts(problem).init(z)
+
+    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
+        value, gradient = optax.value_and_grad_from_state(problem.energy)(z, state=memory)
+        update, memory = self._parts(problem).update(
+            gradient, memory, z, value=value, grad=gradient, value_fn=problem.energy
+        )
+        return z + update, memory
+
+
+MINIMIZERS: dict[str, Minimizer] = {
+    "fire": Fire(),
+    "precon_fire": PreconFire(),
+    "gradient_descent": GradientDescent(),
+    "lbfgs": LBFGS(),
+}
+
+
+@partial(jax.jit, static_argnames=("problem", "name"))
+def descend(
+    problem: Problem,
+    name: str,
+    setting: Setting,
+    target: jax.Array,
+    budget: jax.Array,
+    steps: jax.Array,
+) -> Progress:
+    """Descend from z = 0 until the residual is below `target`, `steps` reaches `budget`, the
+    neighbour list no longer holds, or the residual stops falling."""
+    minimizer = MINIMIZERS[name]
+    z = problem.start(setting)
+    curvature = stiffness(problem, z, setting)
+    scaled = Scaled(
+        lambda y: problem.objective(y, setting) / curvature,
+        lambda y: problem.gradient(y, setting) / curvature,
+        spacing(setting),
+        setting,
+    )
+    cutoff = problem.potential.cutoff(setting.params)
+
+    def measure(z, memory, steps, best, idle):
+        residual = problem.residual(problem.gradient(z, setting), setting)
+        better = residual < 0.99 * best
+        fresh = setting.neighbors.holds_for(*problem.configuration(z, setting), cutoff)
+        return Progress(
+            z, memory, steps, residual, jnp.where(better, residual, best),
+            jnp.where(better, 0, idle + 1), fresh,
+        )  # fmt: skip
+
+    def unfinished(p: Progress):
+        going = (p.residual > target) & (p.steps < budget) & jnp.isfinite(p.residual)
+        return going & p.fresh & (p.idle < patience(name))
+
+    def advance(p: Progress):
+        z, memory = minimizer.step(scaled, p.z, p.memory)
+        return measure(z, memory, p.steps + 1, p.best, p.idle)
+
+    first = measure(z, minimizer.init(scaled, z), steps, jnp.asarray(jnp.inf), jnp.asarray(0))
+    return jax.lax.while_loop(unfinished, advance, first)
+
+
+def patience(name: str) -> int:
+    """Steps without progress before giving up; FIRE oscillates, a stalled line search does not."""
+    return 200 if name == "lbfgs" else 20_000
+
+
+def stiffness(problem: Problem, z: jax.Array, setting: Setting) -> jax.Array:
+    """The largest curvature of W at z, never zero."""
+    k = largest_curvature(lambda v: problem.hessian_product(z, setting, v), z.size)
+    return jnp.where(k > 0.0, k, 1.0)
+
+
+def _shift(z: jax.Array, dz: jax.Array, **_: Any) -> jax.Array:
+    return z + dz
+
+
+def _limit_step(largest: jax.Array) -> optax.GradientTransformation:
+    def update(step, state, params=None):
+        del params
+        scale = jnp.minimum(1.0, largest / jnp.maximum(jnp.max(jnp.abs(step)), 1e-300))
+        return step * scale, state
+
+    return optax.GradientTransformation(lambda _: optax.EmptyState(), update)

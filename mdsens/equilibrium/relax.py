@@ -1,0 +1,197 @@
+"""`relax`: from a start to a minimum, differentiable by the implicit function theorem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mdsens.catalogue import CELL_MODES, MINIMIZERS
+from mdsens.equilibrium.eager import Progress, find_minimum
+from mdsens.equilibrium.linearized import ProjectedSolve, backbone, operator_at
+from mdsens.equilibrium.plan import Plan, why_not_converged
+from mdsens.equilibrium.problem import Problem, Setting
+from mdsens.equilibrium.traced import find_minimum_traced
+from mdsens.errors import InputError, NotConverged
+from mdsens.implicit import attach
+from mdsens.linear import choose, require_float64
+from mdsens.neighbors import AllPairs, CellList, NoPairs
+from mdsens.potentials import Potential
+from mdsens.state import Minimum, Report
+from mdsens.system import System
+
+def relax(
+    potential: Potential,
+    params: Any,
+    system: System,
+    *,
+    minimizer: str = "auto",
+    fmax: float = 1e-10,
+    max_steps: int = 100_000,
+    cell: str = "fixed",
+    pressure: Any = 0.0,
+    polish: bool = True,
+    neighbors: CellList | None = None,
+    progress: Progress | None = None,
+) -> Minimum:
+    """The minimum x*(params) = argmin_x E(x; params) next to the start, with its derivative.
+
+    The value comes from a minimizer and Newton's method; how it was found never enters the
+    derivative, which is that of F(x*, params) = dE/dx = 0:
+
+        dx*/dparams = -(P H P)^+ P dF/dparams,    H = d2E/dx2,
+
+    P removing rigid motions, fixed particles and rattlers (see `mdsens.gauge`). Composes with grad,
+    jvp, jacfwd, jacrev, hessian, vmap and jit, in `params`, in `system.cell` (fixed cell: positions
+    in Cartesian coordinates relax at constant images) and in `pressure` (free cell).
+
+    Args:
+        potential: any mdsens potential.
+        params: from `potential.parameters(system, ...)`.
+        system: the start. Its positions may be traced (vmap over starts).
+        minimizer: "auto", "fire", "precon_fire", "gradient_descent", "lbfgs".
+        fmax: largest force component accepted, in the potential's units of force. The Newton polish
+            goes on to the floor of float64 all the same.
+        max_steps: of the minimizer.
+        cell: "fixed", "isotropic" (the volume is free) or "full" (symmetric strains are free; needs
+            a fully periodic cell). Minimises E + pressure V.
+        pressure: target for a free cell.
+        polish: finish by Newton's method; without it the minimizer goes all the way to fmax.
+        neighbors: under jit or vmap with more than a few hundred particles, a list allocated
+            beforehand by `neighbor_list`.
+        progress: called as progress(stage, done, total, text) in eager code.
+
+    Returns:
+        Minimum. Under jit and vmap an unconverged one has NaN positions.
+
+    Raises:
+        NotConverged: in eager code; the last state is its `result`.
+        InputError: unknown option, or a list that must be allocated beforehand.
+        Float32Error: 64-bit floats are off.
+    """
+    require_float64(params, system.positions, system.cell, pressure)
+    _check_options(minimizer, cell, system)
+    problem = Problem(potential, system.pbc, cell)
+    plan = Plan(minimizer, float(fmax), int(max_steps), polish)
+    frozen = jax.lax.stop_gradient((params, system.positions, system.cell, pressure))
+    start = _setting(system, frozen)
+    source = _source(potential, system, frozen, neighbors)
+    if source is None:
+        setting, report = find_minimum(problem, start, system, plan, progress)
+    else:
+        setting, report = find_minimum_traced(problem, start, system, plan, source)
+    return _with_derivative(problem, params, system, pressure, setting, report)
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where an eager search ended: the problem, the state (z = 0), the report, and `why` not."""
+
+    problem: Problem
+    setting: Setting
+    report: Report
+    why: str
+
+
+def search(
+    potential: Potential,
+    params: Any,
+    system: System,
+    *,
+    minimizer: str = "auto",
+    fmax: float = 1e-10,
+    max_steps: int = 100_000,
+    cell: str = "fixed",
+    pressure: float = 0.0,
+    polish: bool = True,
+    progress: Progress | None = None,
+) -> Found:
+    """The minimum next to the start as concrete numbers; arguments as for `relax`.
+
+    Non-convergence is an outcome here: `why` says it in a sentence.
+    """
+    require_float64(params, system.positions, system.cell)
+    _check_options(minimizer, cell, system)
+    problem = Problem(potential, system.pbc, cell)
+    plan = Plan(minimizer, float(fmax), int(max_steps), polish)
+    start = _setting(system, (params, system.positions, system.cell, pressure))
+    setting, report = find_minimum(problem, start, system, plan, progress)
+    why = "" if bool(report.converged) else why_not_converged(report)
+    return Found(problem, setting, report, why)
+
+
+def neighbor_list(
+    potential: Potential, params: Any, system: System, skin: float = 0.3
+) -> CellList:
+    """Room for a neighbour list, allocated for concrete positions and parameters, to be used by
+    `relax(..., neighbors=...)` under jit and vmap.
+
+    Args:
+        skin: extra radius as a fraction of the cutoff; particles may move half of it before the
+            list is rebuilt, and parameters may enlarge the cutoff by it.
+
+    Raises:
+        InputError: the cell is smaller than twice the list radius.
+    """
+    require_float64(params)
+    return CellList.allocate(system, float(potential.cutoff(params)) * (1.0 + skin))
+
+
+def _check_options(minimizer: str, cell: str, system: System) -> None:
+    if minimizer not in MINIMIZERS:
+        raise InputError(f'minimizer "{minimizer}" is unknown; allowed: {", ".join(MINIMIZERS)}')
+    if cell not in CELL_MODES:
+        raise InputError(f'cell "{cell}" is unknown; allowed: {", ".join(CELL_MODES)}')
+    if cell != "fixed" and not all(system.pbc):
+        raise InputError(
+            f'{system.source}: cell = "{cell}" needs a cell that is periodic in every direction; '
+            'use cell = "fixed"'
+        )
+
+
+def _source(potential: Potential, system: System, frozen: Any, given: CellList | None) -> Any:
+    """What rebuilds the neighbour list inside a transformation; None where all is concrete."""
+    traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(frozen))
+    if given is not None or not traced:
+        return given
+    return AllPairs.sized_for(system) if potential.uses_pairs else NoPairs()
+
+
+def _setting(system: System, frozen: Any) -> Setting:
+    """The start, all arrays alike, with an empty list."""
+    params, positions, cell, pressure = frozen
+    positions, cell = jnp.asarray(positions), jnp.asarray(cell)
+    empty = NoPairs().build(replace(system, positions=positions, cell=cell))
+    return Setting(params, positions, cell, jnp.asarray(system.fixed), jnp.asarray(pressure, float), empty)
+
+
+def _with_derivative(
+    problem: Problem, params: Any, system: System, pressure: Any, found: Setting, report: Report
+) -> Minimum:
+    """The minimum as a function of params, cell and pressure."""
+    here = backbone(problem, found)
+    solver, _ = choose(found.positions.size, problem.dimension, definite=True, local=False, traced=True)
+    blocks = operator_at(problem, here.setting).blocks
+    solve = ProjectedSolve(here.projector, blocks, here.sound, solver)
+    # A free cell is part of the solution; a fixed one is an argument.
+    cell = found.cell if problem.cell_mode != "fixed" else jnp.asarray(system.cell)
+
+    def stationary(z: jax.Array, params: Any, cell: Any, pressure: Any, rest: Setting) -> jax.Array:
+        return problem.gradient(z, replace(rest, params=params, cell=cell, pressure=pressure))
+
+    pressure = jnp.asarray(pressure, float)
+    arguments = (params, cell, pressure, here.setting)
+    z = attach(stationary, problem.start(found), arguments, solve=solve)
+    positions, cell = problem.configuration(z, replace(found, cell=cell))
+    if isinstance(report.converged, jax.core.Tracer):
+        positions = jnp.where(report.converged, positions, jnp.nan)
+    # Contacts of rattlers carry no force; left in the list they would carry derivatives.
+    neighbors = jax.tree.map(
+        lambda a, b: jnp.where(here.sound, a, b), here.setting.neighbors, found.neighbors
+    )
+    minimum = Minimum(positions, cell, neighbors, problem.pbc, report, found.fixed)
+    if not isinstance(report.converged, jax.core.Tracer) and not bool(report.converged):
+        raise NotConverged(why_not_converged(report), minimum)
+    return minimum

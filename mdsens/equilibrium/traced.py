@@ -1,0 +1,86 @@
+"""The search for a minimum inside jit, vmap or grad: one loop, fixed shapes, NaN for failure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mdsens.equilibrium.minimizers import descend, stiffness
+from mdsens.equilibrium.newton import measure, polish_traced
+from mdsens.equilibrium.plan import FLOOR, Plan
+from mdsens.equilibrium.problem import Problem, Setting, spacing
+from mdsens.linear import choose
+from mdsens.state import Report
+from mdsens.system import System
+
+
+def find_minimum_traced(
+    problem: Problem, setting: Setting, system: System, plan: Plan, source: Any
+) -> tuple[Setting, Report]:
+    """As `eager.find_minimum`, with the list renewed by `source.build` in its fixed room."""
+
+    def listed(s: Setting) -> Setting:
+        here = replace(system, positions=s.positions, cell=s.cell)
+        return replace(s, neighbors=source.build(here))
+
+    setting = listed(jax.tree.map(jnp.asarray, setting))
+    scale = stiffness(problem, problem.start(setting), setting) * spacing(setting)
+    stages = jnp.asarray(plan.stages)
+    n, d = setting.positions.shape
+    size = n * d + len(problem.strain_basis())
+    solver, _ = choose(size, d, definite=True, local=False, traced=True)
+
+    def unfinished(carry):
+        _, residual, steps, stage, _ = carry
+        going = (residual > plan.fmax) & (stage < len(stages)) & (steps < plan.max_steps)
+        return going & jnp.isfinite(residual)
+
+    def advance(carry):
+        here, _, steps, stage, newton_steps = carry
+        goal = jnp.maximum(stages[stage] * scale, plan.fmax)
+        p = _descend(problem, plan, stage, here, goal, steps)
+        positions, cell = problem.configuration(p.z, here)
+        here = listed(replace(here, positions=positions, cell=cell))
+        if plan.polish:
+            here, residual, count = jax.lax.cond(
+                p.fresh,
+                lambda s: polish_traced(problem, s, solver, FLOOR * scale),
+                lambda s: (s, p.residual, jnp.asarray(0)),
+                here,
+            )
+            here = listed(here)
+            newton_steps = newton_steps + count
+        residual = measure(problem, here)[1]
+        return here, residual, p.steps, stage + p.fresh, newton_steps
+
+    start = (setting, measure(problem, setting)[1], jnp.asarray(0), jnp.asarray(0), jnp.asarray(0))
+    found, residual, steps, _, newton_steps = jax.lax.while_loop(unfinished, advance, start)
+    cutoff = problem.potential.cutoff(found.params)
+    valid = found.neighbors.holds_for(found.positions, found.cell, cutoff)
+    report = Report(
+        converged=(residual <= plan.fmax) & valid,
+        residual=residual,
+        steps=steps,
+        newton_steps=newton_steps,
+        neighbors_valid=valid,
+        finite=jnp.isfinite(residual),
+    )
+    return found, report
+
+
+def _descend(problem: Problem, plan: Plan, stage: Any, here: Setting, goal: Any, steps: Any) -> Any:
+    budget = jnp.asarray(plan.max_steps)
+
+    def run(name: str):
+        def descent(s: Setting):
+            p = descend(problem, name, s, goal, budget, steps)
+            return p._replace(memory=())
+
+        return descent
+
+    if plan.first == plan.later:
+        return run(plan.first)(here)
+    return jax.lax.cond(stage == 0, run(plan.first), run(plan.later), here)

@@ -1,0 +1,68 @@
+"""A configuration ready to be measured, and the report of how it was found: two types.
+
+What continues (positions, cell, neighbours) is a `Configuration`; what is told is a `Report`.
+A `Minimum` is a configuration that `relax` vouches for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from mdsens.neighbors import Pairs
+
+
+@dataclass(frozen=True, eq=False)
+class Configuration:
+    """Positions (N, d), cell (d, d), the pairs that interact, and periodic directions."""
+
+    positions: Any
+    cell: Any
+    neighbors: Pairs
+    pbc: tuple[bool, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """How a relaxation went.
+
+    Attributes:
+        converged: residual <= fmax, and the neighbour list holds.
+        residual: largest force component (with a free cell also max |stress - target| V^(1/d)).
+        steps: minimizer steps.
+        newton_steps: Newton steps of the polish.
+        neighbors_valid: no interaction is missing from the list.
+        finite: positions and forces are numbers.
+    """
+
+    converged: Any
+    residual: Any
+    steps: Any
+    newton_steps: Any
+    neighbors_valid: Any
+    finite: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Minimum(Configuration):
+    """A relaxed configuration. NaN positions (only under jit or vmap) say that there is none.
+
+    Attributes:
+        report: how it was found.
+        fixed: (N,) particles that were held.
+    """
+
+    report: Report
+    fixed: Any
+
+
+def _register(cls: type, meta: list[str]) -> None:
+    fields = [f for f in cls.__dataclass_fields__ if f not in meta]
+    jax.tree_util.register_dataclass(cls, data_fields=fields, meta_fields=meta)
+
+
+_register(Configuration, ["pbc"])
+_register(Report, [])
+_register(Minimum, ["pbc"])
