@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -12,9 +14,7 @@ _CEILING = 1e-7
 EPS = 2.220446049250313e-16
 
 
-def allowance(
-    b_norm: jax.Array, x_norm: jax.Array, matrix_norm: jax.Array, rtol: float
-) -> jax.Array:
+def allowance(b_norm: Any, x_norm: Any, matrix_norm: Any, rtol: float) -> jax.Array:
     """Largest |b - A x| that is accepted: max(rtol |b|, 64 eps |A| |x|), at most 1e-7 |b|.
 
     The second term is the residual that the exact solution, rounded to float64, would show; where
@@ -25,6 +25,6 @@ def allowance(
     return jnp.maximum(rtol * b_norm, rounding)
 
 
-def relative(residual_norm: jax.Array, b_norm: jax.Array) -> jax.Array:
+def relative(residual_norm: Any, b_norm: Any) -> jax.Array:
     """|r| / |b|, and 0 for r = b = 0."""
     return residual_norm / jnp.where(b_norm > 0, b_norm, 1.0)
