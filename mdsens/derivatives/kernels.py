@@ -48,9 +48,7 @@ class Kernels:
         return jax.jacrev(self.value, argnums=1)(z, theta, setting)
 
     @partial(jax.jit, static_argnums=0)
-    def adjoint_total(
-        self, z: jax.Array, theta: Theta, setting: Setting, w: jax.Array
-    ) -> Theta:
+    def adjoint_total(self, z: jax.Array, theta: Theta, setting: Setting, w: jax.Array) -> Theta:
         """do/dtheta - w^T dF/dtheta for the adjoints w (n, c): the total derivative."""
         direct = jax.jacrev(self.value, argnums=1)(z, theta, setting)
         through = jax.vmap(lambda v: force_work(self.problem, z, theta, setting, v))(w.T)
@@ -91,16 +89,14 @@ def force_response(
     """(dF/dtheta) t for k directions t, (n, k)."""
 
     def along(t: Theta) -> jax.Array:
-        return jax.jvp(
-            lambda p: problem.gradient(z, with_parameters(setting, p)), (theta,), (t,)
-        )[1]
+        return jax.jvp(lambda p: problem.gradient(z, with_parameters(setting, p)), (theta,), (t,))[
+            1
+        ]
 
     return jax.vmap(along, out_axes=1)(directions)
 
 
 @partial(jax.jit, static_argnames="problem")
-def hessian_columns(
-    problem: Problem, z: jax.Array, setting: Setting, x: jax.Array
-) -> jax.Array:
+def hessian_columns(problem: Problem, z: jax.Array, setting: Setting, x: jax.Array) -> jax.Array:
     """A(z) X for X (n, c)."""
     return jax.vmap(lambda v: problem.hessian_product(z, setting, v), in_axes=1, out_axes=1)(x)

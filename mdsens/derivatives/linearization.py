@@ -9,22 +9,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdsens.equilibrium.linearized import assembled_hessian, backbone, operator_at
+from mdsens.equilibrium.linearized import assembled_hessian, backbone, operator_at, solver_for
 from mdsens.equilibrium.newton import measure
 from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.errors import InputError
 from mdsens.gauge import zero_modes
 from mdsens.linear import (
-    CG,
-    MINRES,
-    Dense,
     Operator,
     Projector,
     SolveInfo,
     SparseDirect,
-    choose,
     largest_curvature,
     lowest_eigenvalues,
+    named,
 )
 
 # An eigenvalue below this fraction of the largest is a zero mode that nothing explains.
@@ -94,16 +91,15 @@ def linearize(problem: Problem, setting: Setting, solver: str, rtol: float) -> L
     matvec = jax.jit(operator.matvec)
     largest = float(largest_curvature(matvec, operator.size))
     chosen, why = _chosen(solver, problem, operator.size, rtol)
+    factor = None
     if isinstance(chosen, SparseDirect):
         matrix = assembled_hessian(problem, here.setting)
         operator = replace(operator, matrix=matrix)
-        chosen = chosen.factorize(matrix, projector)
-        lowest, negative = lowest_eigenvalues(operator, projector, 1, factor=chosen)
-    else:
-        lowest, negative = lowest_eigenvalues(operator, projector, 1)
+        chosen = factor = chosen.factorize(matrix, projector)
+    spectrum = lowest_eigenvalues(operator, projector, 1, factor=factor)
     return Linearization(
         problem, here.setting, projector, np.asarray(here.rattlers), int(zero_modes(projector)),
-        operator, chosen, why, largest, np.asarray(lowest), int(negative), bool(here.sound),
+        operator, chosen, why, largest, spectrum.values, spectrum.negative, bool(here.sound),
     )  # fmt: skip
 
 
@@ -125,27 +121,11 @@ def apply_inverse(
 
 
 def _chosen(solver: str, problem: Problem, n: int, rtol: float) -> tuple[Any, str]:
-    local = problem.potential.uses_pairs
     if solver == "auto":
-        return choose(
-            n,
-            problem.dimension,
-            definite=True,
-            local=local,
-            device=jax.default_backend(),
-            traced=False,
-        )
-    if solver == "sparse" and not local:
+        return solver_for(problem, n, traced=False, rtol=rtol)
+    if solver == "sparse" and not problem.potential.uses_pairs:
         raise InputError(
             f'solver = "sparse" needs a potential with known local terms, and '
             f'{problem.potential.kind} has none; use "auto", "dense", "cg" or "minres"'
         )
-    asked = {
-        "dense": Dense(rtol=rtol),
-        "sparse": SparseDirect(),
-        "cg": CG(rtol=rtol),
-        "minres": MINRES(rtol=rtol),
-    }
-    if solver not in asked:
-        raise InputError(f'solver "{solver}" is unknown; allowed: auto, {", ".join(asked)}')
-    return asked[solver], f"{solver}: as asked"
+    return named(solver, rtol), f"{solver}, as asked"

@@ -43,7 +43,9 @@ def state_record(request: Request, system: System, found: Found, minimizer: str)
     )
 
 
-def derivative_records(request: Request, derivatives: Derivatives) -> dict[str, dict[str, Derivative]]:
+def derivative_records(
+    request: Request, derivatives: Derivatives
+) -> dict[str, dict[str, Derivative]]:
     """Shapes, units and errors put to the numbers."""
     return {
         name: {

@@ -41,7 +41,9 @@ class Request:
     @property
     def differentiable(self) -> dict[str, Function]:
         return {
-            n: f for n, f in self.functions.items() if n not in CATALOGUE or CATALOGUE[n].differentiable
+            n: f
+            for n, f in self.functions.items()
+            if n not in CATALOGUE or CATALOGUE[n].differentiable
         }
 
     def unit(self, observable: str) -> str:
@@ -84,9 +86,7 @@ def make_request(
     functions: dict[str, Function] = {}
     for item in [*observables, *(["positions"] if positions else [])]:
         if isinstance(item, str) and item not in OBSERVABLES:
-            raise InputError(
-                f'observables: "{item}" is unknown; allowed: {", ".join(OBSERVABLES)}'
-            )
+            raise InputError(f'observables: "{item}" is unknown; allowed: {", ".join(OBSERVABLES)}')
         name = item if isinstance(item, str) else item.__name__
         functions[name] = OBSERVABLES[item] if isinstance(item, str) else item
     return Request(functions, select(params, list(wrt)), potential, params, units, dimension)

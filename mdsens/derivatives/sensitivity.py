@@ -129,8 +129,12 @@ def _praise(line: Linearization) -> str:
 def _measured(result: Result, request: Request, line: Linearization) -> Result:
     state = state_of(line)
     params = line.setting.params
-    values = {n: np.asarray(f(request.potential, params, state)) for n, f in request.functions.items()}
-    return replace(result, observables=values, observable_units={n: request.unit(n) for n in values})
+    values = {
+        n: np.asarray(f(request.potential, params, state)) for n, f in request.functions.items()
+    }
+    return replace(
+        result, observables=values, observable_units={n: request.unit(n) for n in values}
+    )
 
 
 def _differentiate(request: Request, line: Linearization, report: Progress) -> Derivatives:

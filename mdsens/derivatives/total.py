@@ -73,9 +73,7 @@ def envelope(
     there = kernels.partial_theta(correction, theta, line.setting)
     value = kernels.value(jnp.zeros_like(correction), theta, line.setting)
     floor = 4.0 * np.finfo(float).eps
-    return {
-        n: _difference(here[n], there[n], 0.0, _natural(value, theta[n]), floor) for n in theta
-    }
+    return {n: _difference(here[n], there[n], 0.0, _natural(value, theta[n]), floor) for n in theta}
 
 
 @dataclass(frozen=True)
@@ -181,7 +179,9 @@ def solve(line: Linearization, rhs: jax.Array) -> tuple[jax.Array, float]:
     return jnp.zeros_like(rhs).at[:, needed].set(jnp.asarray(x)), residual
 
 
-def _total(line: Linearization, here: Any, there: Any, residual: float, scale: float, parts: Any) -> Total:
+def _total(
+    line: Linearization, here: Any, there: Any, residual: float, scale: float, parts: Any
+) -> Total:
     # Round-off of a solve grows with the condition number; cancellation between the direct part and
     # the response makes it larger still, relative to what is left.
     floor = np.finfo(float).eps * line.condition

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mdsens.equilibrium.linearized import solver_for
 from mdsens.equilibrium.minimizers import descend, stiffness
 from mdsens.equilibrium.newton import polish_eager
 from mdsens.equilibrium.plan import FLOOR, Plan
 from mdsens.equilibrium.problem import Problem, Setting, spacing
-from mdsens.linear import choose
 from mdsens.neighbors import NoPairs, pair_list
 from mdsens.state import Report
 from mdsens.system import System
@@ -90,10 +90,8 @@ class _Search:
 
     def polish(self, setting: Setting, goal: float) -> Setting:
         if self.solver is None:
-            n, d = setting.positions.shape
-            size = n * d + len(self.problem.strain_basis())
-            local = self.problem.potential.uses_pairs
-            self.solver, _ = choose(size, d, definite=True, local=local, traced=False)
+            size = self.problem.start(setting).size
+            self.solver, _ = solver_for(self.problem, size, traced=False)
         while True:
             setting, self.residual, count = polish_eager(self.problem, setting, self.solver, goal)
             self.newton_steps += count

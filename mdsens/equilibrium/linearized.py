@@ -14,7 +14,7 @@ import scipy.sparse
 from mdsens.equilibrium.problem import Problem, Setting, spacing
 from mdsens.gauge import rattlers, rigid_projector
 from mdsens.implicit import Certified
-from mdsens.linear import Operator, Projector
+from mdsens.linear import Operator, Projector, choose
 from mdsens.potentials import LocalHessian
 
 # Forces on a rattler, in units of stiffness times particle spacing, that are mere round-off.
@@ -74,6 +74,19 @@ def _loose_forces(
     negligible = _NEGLIGIBLE * jnp.max(stiffness, initial=0.0) * spacing(full)
     sound = jnp.max(jnp.abs(load), initial=0.0) <= negligible
     return jnp.pad(nudge, (0, z.size - n * d)), sound
+
+
+def solver_for(problem: Problem, n: int, traced: bool, rtol: float = 1e-10) -> tuple[Any, str]:
+    """The linear solver for a minimum with n unknowns, and the reason in words."""
+    return choose(
+        n,
+        problem.dimension,
+        definite=True,
+        local=problem.potential.uses_pairs,
+        device=jax.default_backend(),
+        traced=traced,
+        rtol=rtol,
+    )
 
 
 def operator_at(problem: Problem, setting: Setting) -> Operator:

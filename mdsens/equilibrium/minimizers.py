@@ -124,7 +124,9 @@ class PreconFire:
 
         def product(y):
             rest = y[n * problem.setting.positions.shape[1] :]
-            return jnp.concatenate([(matrix @ y[: y.size - rest.size].reshape(n, -1)).reshape(-1), rest])
+            return jnp.concatenate(
+                [(matrix @ y[: y.size - rest.size].reshape(n, -1)).reshape(-1), rest]
+            )
 
         state = self._parts(problem, inverse, product)[1](state)
         return state.position, (factor, matrix, state)

@@ -104,5 +104,3 @@ def polish_traced(
     start = (setting, measure(problem, setting)[1], jnp.asarray(0), jnp.asarray(True))
     end = jax.lax.while_loop(unfinished, advance, start)
     return end[:3]
-
-

@@ -28,7 +28,9 @@ def exponential_preconditioner(
     r = jnp.where(pairs.valid & (pairs.i != pairs.j), r, jnp.inf)
     nearest = jnp.full(n, jnp.inf).at[pairs.i].min(r).at[pairs.j].min(r)
     r_nn = jnp.max(jnp.where(jnp.isfinite(nearest), nearest, 0.0))
-    weight = jnp.where(jnp.isfinite(r), jnp.exp(-_DECAY * (r / jnp.maximum(r_nn, 1e-300) - 1.0)), 0.0)
+    weight = jnp.where(
+        jnp.isfinite(r), jnp.exp(-_DECAY * (r / jnp.maximum(r_nn, 1e-300) - 1.0)), 0.0
+    )
     unit = jnp.zeros((n, n)).at[pairs.i, pairs.j].add(-weight).at[pairs.j, pairs.i].add(-weight)
     unit = unit - jnp.diag(jnp.sum(unit, axis=1)) + _STABILISER * jnp.eye(n)
     matrix = _scale(gradient, z, setting, unit, 1e-2 * r_nn) * unit

@@ -10,17 +10,18 @@ import jax.numpy as jnp
 
 from mdsens.catalogue import CELL_MODES, MINIMIZERS
 from mdsens.equilibrium.eager import Progress, find_minimum
-from mdsens.equilibrium.linearized import ProjectedSolve, backbone, operator_at
+from mdsens.equilibrium.linearized import ProjectedSolve, backbone, operator_at, solver_for
 from mdsens.equilibrium.plan import Plan, why_not_converged
 from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.equilibrium.traced import find_minimum_traced
 from mdsens.errors import InputError, NotConverged
 from mdsens.implicit import attach
-from mdsens.linear import choose, require_float64
+from mdsens.linear import require_float64
 from mdsens.neighbors import AllPairs, CellList, NoPairs
 from mdsens.potentials import Potential
 from mdsens.state import Minimum, Report
 from mdsens.system import System
+
 
 def relax(
     potential: Potential,
@@ -122,9 +123,7 @@ def search(
     return Found(problem, setting, report, why)
 
 
-def neighbor_list(
-    potential: Potential, params: Any, system: System, skin: float = 0.3
-) -> CellList:
+def neighbor_list(potential: Potential, params: Any, system: System, skin: float = 0.3) -> CellList:
     """Room for a neighbour list, allocated for concrete positions and parameters, to be used by
     `relax(..., neighbors=...)` under jit and vmap.
 
@@ -164,7 +163,9 @@ def _setting(system: System, frozen: Any) -> Setting:
     params, positions, cell, pressure = frozen
     positions, cell = jnp.asarray(positions), jnp.asarray(cell)
     empty = NoPairs().build(replace(system, positions=positions, cell=cell))
-    return Setting(params, positions, cell, jnp.asarray(system.fixed), jnp.asarray(pressure, float), empty)
+    return Setting(
+        params, positions, cell, jnp.asarray(system.fixed), jnp.asarray(pressure, float), empty
+    )
 
 
 def _with_derivative(
@@ -172,7 +173,7 @@ def _with_derivative(
 ) -> Minimum:
     """The minimum as a function of params, cell and pressure."""
     here = backbone(problem, found)
-    solver, _ = choose(found.positions.size, problem.dimension, definite=True, local=False, traced=True)
+    solver, _ = solver_for(problem, here.projector.size, traced=True)
     blocks = operator_at(problem, here.setting).blocks
     solve = ProjectedSolve(here.projector, blocks, here.sound, solver)
     # A free cell is part of the solution; a fixed one is an argument.

@@ -8,11 +8,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from mdsens.equilibrium.linearized import solver_for
 from mdsens.equilibrium.minimizers import descend, stiffness
 from mdsens.equilibrium.newton import measure, polish_traced
 from mdsens.equilibrium.plan import FLOOR, Plan
 from mdsens.equilibrium.problem import Problem, Setting, spacing
-from mdsens.linear import choose
 from mdsens.state import Report
 from mdsens.system import System
 
@@ -29,9 +29,7 @@ def find_minimum_traced(
     setting = listed(jax.tree.map(jnp.asarray, setting))
     scale = stiffness(problem, problem.start(setting), setting) * spacing(setting)
     stages = jnp.asarray(plan.stages)
-    n, d = setting.positions.shape
-    size = n * d + len(problem.strain_basis())
-    solver, _ = choose(size, d, definite=True, local=False, traced=True)
+    solver, _ = solver_for(problem, problem.start(setting).size, traced=True)
 
     def unfinished(carry):
         _, residual, steps, stage, _ = carry
