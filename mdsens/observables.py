@@ -122,10 +122,10 @@ def as_configuration(potential: Potential, params: Any, state: Any) -> Any:
         blank = jnp.where(holds, 0.0, jnp.nan)
         state = replace(state, positions=jnp.asarray(state.positions) + blank)
     else:
-        pairs = jax.tree.map(jnp.asarray, pair_list(_stopped(state), float(_cutoff(potential, params))))
-    return Configuration(
-        jnp.asarray(state.positions), jnp.asarray(state.cell), pairs, state.pbc
-    )
+        pairs = jax.tree.map(
+            jnp.asarray, pair_list(_stopped(state), float(_cutoff(potential, params)))
+        )
+    return Configuration(jnp.asarray(state.positions), jnp.asarray(state.cell), pairs, state.pbc)
 
 
 def _cutoff(potential: Potential, params: Any) -> jax.Array:

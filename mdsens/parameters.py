@@ -79,7 +79,7 @@ def split_pair(key: str, type_names: tuple[str, ...]) -> tuple[str, str]:
             return key[:k], key[k + 1 :]
     raise InputError(
         f'"{key}" names no species or pair of this structure; its species are '
-        f"{', '.join(type_names)}: write \"{type_names[0]}\" or \"{type_names[0]}-{type_names[-1]}\""
+        f'{", ".join(type_names)}: write "{type_names[0]}" or "{type_names[0]}-{type_names[-1]}"'
     )
 
 
@@ -108,9 +108,7 @@ def resolve(
     return resolved
 
 
-def active_parameters(
-    entry: PotentialEntry, options: Mapping[str, str]
-) -> tuple[Parameter, ...]:
+def active_parameters(entry: PotentialEntry, options: Mapping[str, str]) -> tuple[Parameter, ...]:
     """The parameters the potential has under these options."""
     switching = options.get("smoothing") == "xplor"
     return tuple(p for p in entry.parameters if p.name != "onset" or switching)
@@ -190,8 +188,12 @@ def _check_keys(keys: tuple[str, ...], names: tuple[str, ...]) -> None:
         seen = {frozenset(split_pair(k, names)) for k in keys}
         if len(seen) != len(keys):
             raise InputError("names a pair twice (A-B and B-A are the same)")
-        missing = [f"{a}-{b}" for i, a in enumerate(names) for j, b in enumerate(names)
-                   if i <= j and index[i, j] < 0]
+        missing = [
+            f"{a}-{b}"
+            for i, a in enumerate(names)
+            for j, b in enumerate(names)
+            if i <= j and index[i, j] < 0
+        ]
     if missing:
         raise InputError(f"no entry for {', '.join(missing)}; every pair present needs one")
 

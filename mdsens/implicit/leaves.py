@@ -37,6 +37,29 @@ def is_traced_now(tree: Any) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree_util.tree_leaves(tree))
 
 
+def closes_over_tracers(tree: Any) -> bool:
+    """Whether a function among the leaves has a tracer in its closure, at any depth."""
+    return any(_captures(leaf, set()) for leaf in jax.tree_util.tree_leaves(tree))
+
+
+def _captures(value: Any, seen: set[int]) -> bool:
+    if not callable(value) or id(value) in seen:
+        return False
+    seen.add(id(value))
+    inside = [c.cell_contents for c in getattr(value, "__closure__", None) or () if _filled(c)]
+    inside += [getattr(value, name, None) for name in ("func", "args", "keywords", "__wrapped__")]
+    leaves = jax.tree_util.tree_leaves(inside)
+    return is_traced_now(leaves) or any(_captures(leaf, seen) for leaf in leaves)
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:  # the variable is assigned later
+        return False
+    return True
+
+
 def stopped(tree: Any) -> Any:
     """`stop_gradient` of every traceable leaf; everything else untouched."""
     dynamic, rebuild = split(tree)

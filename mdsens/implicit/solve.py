@@ -14,7 +14,9 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from mdsens.errors import InputError
 from mdsens.implicit.checked import refine_unknown, transposed
+from mdsens.implicit.leaves import closes_over_tracers
 
 Matvec = Callable[[Any], Any]
 
@@ -35,7 +37,17 @@ class Certified:
 
 
 def certified(solve: Callable[..., Any]) -> Certified:
-    """`solve` itself if it keeps that promise, else wrapped so that it does."""
+    """`solve` itself if it keeps that promise, else wrapped so that it does.
+
+    Raises:
+        InputError: a function inside closes over a value that is being transformed. It would have
+            escaped by the time the solve is called.
+    """
+    if closes_over_tracers(solve):
+        raise InputError(
+            "the solve closes over a value that is being differentiated, batched or compiled; hand "
+            "it over as an argument, solve=jax.tree_util.Partial(function, value)"
+        )
     return solve if isinstance(solve, Certified) else Refined(solve)
 
 

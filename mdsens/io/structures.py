@@ -207,7 +207,7 @@ def _parse(path: Path, format: str, index: int) -> ase.Atoms:
     try:
         try:
             return parse(index)
-        except (IndexError, AssertionError):
+        except (IndexError, AssertionError, StopIteration):
             # Raised for a frame that is not there, but also by broken files: count to tell.
             _check_index(path, index, len(parse(slice(None))))
             raise

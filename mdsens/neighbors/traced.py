@@ -120,9 +120,7 @@ class CellList:
         )  # fmt: skip
 
 
-jax.tree_util.register_dataclass(
-    CellList, data_fields=["allocated"], meta_fields=["radius", "pbc"]
-)
+jax.tree_util.register_dataclass(CellList, data_fields=["allocated"], meta_fields=["radius", "pbc"])
 
 
 def _nearest_image(r: jax.Array, cell: jax.Array, pbc: tuple[bool, ...]) -> jax.Array:

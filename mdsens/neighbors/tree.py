@@ -93,8 +93,13 @@ def _copies(
         moved = fractional + np.array(image)
         near = np.where(pbc, (moved > -margin) & (moved < 1.0 + margin), True).all(axis=1)
         owner = np.flatnonzero(near)
-        parts.append((home[owner] + np.array(image) @ cell, owner,
-                      np.broadcast_to(image, (len(owner), len(pbc)))))
+        parts.append(
+            (
+                home[owner] + np.array(image) @ cell,
+                owner,
+                np.broadcast_to(image, (len(owner), len(pbc))),
+            )
+        )
     copies, owners, images = zip(*parts, strict=True)
     return np.concatenate(copies), np.concatenate(owners), np.concatenate(images)
 

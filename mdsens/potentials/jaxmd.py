@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdsens.errors import InputError
+from mdsens.linear import require_float64
 from mdsens.neighbors import Pairs
 from mdsens.potentials.base import Params, Potential
-from mdsens.linear import require_float64
 from mdsens.system import System, heights
 
 
@@ -62,7 +62,9 @@ class FromJaxMD(Potential):
         # its displacement functions close over the box; in fractional coordinates the box tells.
         stretch = jnp.eye(cell.shape[0]) + strain
         if self.fractional:
-            return self._call(params, positions @ stretch, cell @ stretch, {"box": (cell @ stretch).T})
+            return self._call(
+                params, positions @ stretch, cell @ stretch, {"box": (cell @ stretch).T}
+            )
         return self._call(params, positions, cell, {"perturbation": stretch})
 
     def _call(
@@ -134,5 +136,9 @@ def from_jax_md(
     r = made._jax_md_coordinates(jnp.asarray(system.positions), cell)
     box = {"box": cell.T} if fractional_coordinates else {}
     return FromJaxMD(
-        energy_fn, neighbor_fn.allocate(r, **box), system.pbc, fractional_coordinates, parameters_first
+        energy_fn,
+        neighbor_fn.allocate(r, **box),
+        system.pbc,
+        fractional_coordinates,
+        parameters_first,
     )

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 
 from mdsens.catalogue import POTENTIALS, PotentialEntry
 from mdsens.errors import InputError
+from mdsens.linear import require_float64
 from mdsens.neighbors import Pairs
 from mdsens.parameters import Table, index_matrix, resolve
 from mdsens.potentials.base import LocalHessian, Params, Potential
-from mdsens.linear import require_float64
 from mdsens.system import System
 
 jax.tree_util.register_dataclass(Table, data_fields=["values"], meta_fields=["keys"])
@@ -84,9 +84,7 @@ class PairPotential(Potential):
         identity = jnp.eye(vectors.shape[1])[None]
         k = second[:, None, None] * outer + first[:, None, None] * (identity - outer)
         signs = jnp.array([[1.0, -1.0], [-1.0, 1.0]])[None, :, :, None, None]
-        return LocalHessian(
-            jnp.stack([neighbors.i, neighbors.j], axis=1), signs * k[:, None, None]
-        )
+        return LocalHessian(jnp.stack([neighbors.i, neighbors.j], axis=1), signs * k[:, None, None])
 
     def contacts(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs

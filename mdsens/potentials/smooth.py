@@ -1,9 +1,9 @@
 """Pair potentials cut at a distance, and the ways to smooth the cut.
 
-    energy_shift  e(r) - e(rc)                          continuous energy (LAMMPS `pair_modify shift yes`)
-    force_shift   e(r) - e(rc) - (r - rc) e'(rc)        continuous force
-    xplor         e(r) s(r), s from 1 at `onset` to 0 at rc
-    none          e(r), truncated
+energy_shift  e(r) - e(rc)                          continuous energy (LAMMPS `pair_modify shift yes`)
+force_shift   e(r) - e(rc) - (r - rc) e'(rc)        continuous force
+xplor         e(r) s(r), s from 1 at `onset` to 0 at rc
+none          e(r), truncated
 """
 
 from __future__ import annotations
