@@ -7,9 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
-import jax
 import numpy as np
 import pytest
+
+# XLA reports every compiled program it reads back as made for another machine, at length, wherever
+# the processor has tuning flags beside its features; it reads the level while being loaded.
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import jax
+
+del os.environ["TF_CPP_MIN_LOG_LEVEL"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -1,15 +1,22 @@
-"""The README runs: its Python is executed, its commands exist."""
+"""The README runs: its Python is executed, its commands exist, the numbers it shows come out."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
+import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
 
-def test_python_of_the_readme(repository, monkeypatch, tmp_path):
+@pytest.fixture
+def readme(repository) -> str:
+    return (repository / "README.md").read_text()
+
+
+def test_python(readme, repository, monkeypatch, tmp_path):
     # The examples read files of the repository and may write into the current folder.
     (tmp_path / "systems").symlink_to(repository / "systems")
     monkeypatch.chdir(tmp_path)
@@ -18,10 +25,37 @@ def test_python_of_the_readme(repository, monkeypatch, tmp_path):
     assert examples
     for example in examples:
         example.evaluate()
+    names = document.namespace
+    result = names["result"]
+    assert f"certificate  {result.certificate.outcome}" in readme
+    assert f"pressure      {float(result.observables['pressure']):.10g} " in readme
+    sensitivity = result.sensitivity["pressure"]["diameter"].value
+    assert names["gradient"]["diameter"] == pytest.approx(sensitivity, rel=1e-8, abs=1e-12)
+    assert f"norm {(sensitivity**2).sum() ** 0.5:.6g} " in readme
 
 
-def test_commands_of_the_readme_exist(repository):
-    text = (repository / "README.md").read_text()
-    scripts = set(re.findall(r"\bscripts/\w+", text))
-    assert {"scripts/quickstart", "scripts/test"} <= scripts
-    assert all(Path(repository, script).is_file() for script in scripts)
+def test_commands(readme, repository):
+    from mdsens.cli.commands import app
+
+    known = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
+    known |= {group.name for group in app.registered_groups}
+    for block in re.findall(r"```bash\n(.*?)```", readme, re.DOTALL):
+        for line in block.splitlines():
+            program, *arguments = shlex.split(line, comments=True)
+            if program.startswith("scripts/"):
+                assert Path(repository, program).is_file()
+            if program == "mdsens":
+                assert arguments[0] in known
+                named = [a for a in arguments if a.startswith("systems/")]
+                assert all(Path(repository, name).is_file() for name in named)
+
+
+def test_names(readme):
+    """What the table "What there is" lists is what exists."""
+    from mdsens.catalogue import MINIMIZERS, OBSERVABLES, POTENTIALS
+
+    catalogues = {"potentials": POTENTIALS, "observables": OBSERVABLES, "minimizers": MINIMIZERS}
+    for row, catalogue in catalogues.items():
+        cell = re.search(rf"^\| {row} \| (.*?) \|$", readme, re.MULTILINE)
+        assert cell
+        assert set(re.findall(r"`(\w+)`", cell[1])) == set(catalogue) - {"auto"}
