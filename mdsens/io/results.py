@@ -8,13 +8,17 @@
     /certificate     attrs; rattler_indices
     /provenance      attrs; run_toml, structure_hash
 
-Every array of floats has `units`; every array of rank >= 1 has a checksum.
+Every array of floats has `units`; every array of rank >= 1 has a checksum. Behind the HDF5 image,
+where HDF5 does not look, one line tells its SHA-256: the library itself may crash on or loop in a
+damaged file, so damage is to be found before it opens it. Programs that edit the file cut it off.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import platform
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -40,6 +44,8 @@ PACKAGES = ("mdsens", "jax", "jaxlib", "jax-md", "numpy", "scipy", "ase", "h5py"
 # No filter we use shrinks data by more than deflate can; what claims to is a trap or damaged.
 LARGEST_EXPANSION = 1032
 SMALL_BYTES = 2**20
+# The format of HDF5 1.10 has checksums on its own structures, which the older one lacks.
+IN_MEMORY: Any = {"driver": "core", "backing_store": False, "libver": ("v110", "v110")}
 CERTIFICATE_ATTRIBUTES = tuple(f.name for f in fields(Certificate) if f.name != "rattler_indices")
 
 
@@ -67,9 +73,7 @@ def write_result(
     """
     path = Path(path)
     # Built in memory: a full disk under an open HDF5 file ends in a crash of the process.
-    with h5py.File(
-        path.name, "w", driver="core", backing_store=False, block_size=_block_size(result)
-    ) as file:
+    with h5py.File(path.name, "w", **IN_MEMORY, block_size=_block_size(result)) as file:
         _write_root(file, result)
         _write_state(file.create_group("state"), result.system)
         _write_parameters(_ordered(file, "parameters"), result)
@@ -86,8 +90,12 @@ def write_result(
                 provenance.create_dataset(name, data=text, dtype=h5py.string_dtype())
         file.flush()
         image = file.id.get_file_image()
-    write_bytes(path, image)
+    write_bytes(path, image + _seal(hashlib.sha256(image)))
     return path
+
+
+def _seal(digest: Any) -> bytes:
+    return f"\nmdsens sha256 {digest.hexdigest()}\n".encode()
 
 
 def _block_size(result: Result) -> int:
@@ -235,6 +243,7 @@ def read_result(path: str | Path) -> Result:
     try:
         if not h5py.is_hdf5(path):
             raise _Refused("result: not an HDF5 file; name a file written by `mdsens run`")
+        _check_seal(path, size)
         with h5py.File(path, "r") as file:
             return _Reader(file, size).result()
     except _Refused as refusal:
@@ -246,6 +255,23 @@ def read_result(path: str | Path) -> Result:
 
 class _Refused(Exception):
     """What is wrong with a file: "where: what; what to do"."""
+
+
+def _check_seal(path: Path, size: int) -> None:
+    """Compare the content with the digest at its end, if there is one."""
+    length = len(_seal(hashlib.sha256()))
+    with path.open("rb") as stream:
+        stream.seek(max(size - length, 0))
+        seal = stream.read()
+        if not re.fullmatch(rb"\nmdsens sha256 [0-9a-f]{64}\n", seal):
+            return
+        stream.seek(0)
+        digest, rest = hashlib.sha256(), size - length
+        while rest and (chunk := stream.read(min(rest, 2**20))):
+            digest.update(chunk)
+            rest -= len(chunk)
+    if _seal(digest) != seal:
+        raise _Refused("result: damaged (its content is not what was written); compute it again")
 
 
 class _Reader:

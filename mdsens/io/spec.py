@@ -191,7 +191,7 @@ def _literal(key: str, value: str) -> Any:
     except (tomllib.TOMLDecodeError, RecursionError):
         if re.fullmatch(r"[\w./+-]+", value):
             return value
-    raise InputError(f"--set: {key}: {value} is neither a TOML value nor a word; quote it")
+    raise InputError(f"--set: {key}: {_shown(value)} is neither a TOML value nor a word; quote it")
 
 
 def _check_names(tables: RunTables) -> None:
