@@ -30,6 +30,7 @@ class Kernels:
     problem: Problem
     observable: Callable[..., Any]
 
+    @partial(jax.jit, static_argnums=0)
     def value(self, z: jax.Array, theta: Theta, setting: Setting) -> jax.Array:
         """o(z, theta), (c,)."""
         setting = with_parameters(setting, theta)
@@ -100,3 +101,25 @@ def force_response(
 def hessian_columns(problem: Problem, z: jax.Array, setting: Setting, x: jax.Array) -> jax.Array:
     """A(z) X for X (n, c)."""
     return jax.vmap(lambda v: problem.hessian_product(z, setting, v), in_axes=1, out_axes=1)(x)
+
+
+@partial(jax.jit, static_argnames="problem")
+def moved_positions(problem: Problem, setting: Setting, dz: jax.Array) -> jax.Array:
+    """d(positions) for responses dz (n, p), strains included: (p, N d)."""
+
+    def along(u: jax.Array) -> jax.Array:
+        start = problem.start(setting)
+        return jax.jvp(lambda z: problem.configuration(z, setting)[0], (start,), (u,))[1].reshape(
+            -1
+        )
+
+    return jax.vmap(along, in_axes=1)(dz)
+
+
+@partial(jax.jit, static_argnames=("problem", "functions"))
+def measured(
+    problem: Problem, functions: tuple[Callable[..., Any], ...], setting: Setting
+) -> tuple[jax.Array, ...]:
+    """Every observable at the state."""
+    state = Configuration(setting.positions, setting.cell, setting.neighbors, problem.pbc)
+    return tuple(f(problem.potential, setting.params, state) for f in functions)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mdsens.equilibrium.linearized import assembled_hessian, backbone, operator_at, solver_for
+from mdsens.equilibrium.minimizers import scales
 from mdsens.equilibrium.newton import measure
 from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.errors import InputError
@@ -19,7 +19,7 @@ from mdsens.linear import (
     Projector,
     SolveInfo,
     SparseDirect,
-    largest_curvature,
+    SparseFactor,
     lowest_eigenvalues,
     named,
 )
@@ -41,6 +41,7 @@ class Linearization:
         solver: a linear solver, or the factor of a direct one.
         why: which and why, in words.
         largest: the largest curvature.
+        length: the particle spacing.
         lowest: lowest eigenvalues on the complement.
         negative: how many eigenvalues are below zero there.
         sound: rattlers carry no load.
@@ -55,11 +56,12 @@ class Linearization:
     solver: Any
     why: str
     largest: float
+    length: float
     lowest: np.ndarray
     negative: int
     sound: bool
 
-    def solve(self, rhs: Any) -> tuple[jax.Array, float]:
+    def solve(self, rhs: np.ndarray) -> tuple[np.ndarray, float]:
         """(P H P)^+ rhs for rhs (n, k), and the largest true relative residual.
 
         Raises:
@@ -67,7 +69,7 @@ class Linearization:
         """
         x, info = apply_inverse(self.solver, self.operator, self.projector, rhs)
         info.raise_if_failed()
-        return x, float(np.max(np.asarray(info.residual), initial=0.0))
+        return np.asarray(x), float(np.max(np.asarray(info.residual), initial=0.0))
 
     @property
     def unexplained(self) -> int:
@@ -88,8 +90,7 @@ def linearize(problem: Problem, setting: Setting, solver: str, rtol: float) -> L
     here = backbone(problem, setting)
     projector = here.projector
     operator = operator_at(problem, here.setting)
-    matvec = jax.jit(operator.matvec)
-    largest = float(largest_curvature(matvec, operator.size))
+    largest, force = map(float, scales(problem, here.setting))
     chosen, why = _chosen(solver, problem, operator.size, rtol)
     factor = None
     if isinstance(chosen, SparseDirect):
@@ -99,24 +100,24 @@ def linearize(problem: Problem, setting: Setting, solver: str, rtol: float) -> L
     spectrum = lowest_eigenvalues(operator, projector, 1, factor=factor)
     return Linearization(
         problem, here.setting, projector, np.asarray(here.rattlers), int(zero_modes(projector)),
-        operator, chosen, why, largest, spectrum.values, spectrum.negative, bool(here.sound),
+        operator, chosen, why, largest, force / largest, spectrum.values, spectrum.negative, bool(here.sound),
     )  # fmt: skip
 
 
-def newton_correction(line: Linearization) -> jax.Array:
+def newton_correction(line: Linearization) -> np.ndarray:
     """The Newton step left over at the state, (n,): how far the minimum may still be."""
-    gradient, _ = measure(line.problem, line.setting)
-    if not np.any(np.asarray(gradient)):
-        return jnp.zeros_like(gradient)
+    gradient = np.asarray(measure(line.problem, line.setting)[0])
+    if not gradient.any():
+        return gradient
     return -line.solve(gradient[:, None])[0][:, 0]
 
 
 def apply_inverse(
-    solver: Any, operator: Operator, projector: Projector, rhs: Any
-) -> tuple[jax.Array, SolveInfo]:
+    solver: Any, operator: Operator, projector: Projector, rhs: np.ndarray
+) -> tuple[Any, SolveInfo]:
     """`solver` is a factor (which knows its matrix) or a solver (which is told)."""
-    if hasattr(solver, "inertia"):
-        return solver.solve(np.asarray(rhs))
+    if isinstance(solver, SparseFactor):
+        return solver.solve(rhs)
     return solver.solve(operator, jnp.asarray(rhs), projector)
 
 

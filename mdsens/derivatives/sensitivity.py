@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mdsens.derivatives.kernels import measured
 from mdsens.derivatives.linearization import Linearization, linearize, newton_correction
 from mdsens.derivatives.record import (
     Derivatives,
@@ -16,7 +17,7 @@ from mdsens.derivatives.record import (
     state_record,
     timed,
 )
-from mdsens.derivatives.request import Request, make_request, shape_of, state_of
+from mdsens.derivatives.request import Request, make_request, shape_of
 from mdsens.derivatives.total import adjoint, envelope, forward, position_total, response
 from mdsens.equilibrium import search
 from mdsens.errors import DerivativeUndefined, NotConverged
@@ -127,13 +128,14 @@ def _praise(line: Linearization) -> str:
 
 
 def _measured(result: Result, request: Request, line: Linearization) -> Result:
-    state = state_of(line)
-    params = line.setting.params
-    values = {
-        n: np.asarray(f(request.potential, params, state)) for n, f in request.functions.items()
-    }
+    names, functions = (
+        zip(*request.functions.items(), strict=True) if request.functions else ((), ())
+    )
+    values = measured(line.problem, functions, line.setting)
     return replace(
-        result, observables=values, observable_units={n: request.unit(n) for n in values}
+        result,
+        observables={n: np.asarray(v) for n, v in zip(names, values, strict=True)},
+        observable_units={n: request.unit(n) for n in names},
     )
 
 

@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mdsens.derivatives.kernels import (
@@ -23,9 +21,9 @@ from mdsens.derivatives.kernels import (
     Theta,
     force_response,
     hessian_columns,
+    moved_positions,
 )
 from mdsens.derivatives.linearization import Linearization
-from mdsens.equilibrium.problem import spacing
 
 # Right-hand sides solved together: enough to use the memory bandwidth, few enough to fit.
 _BLOCK = 128
@@ -43,16 +41,15 @@ class Total:
 
 
 def adjoint(
-    line: Linearization, observable: Callable[..., Any], theta: Theta, correction: jax.Array
+    line: Linearization, observable: Callable[..., Any], theta: Theta, correction: np.ndarray
 ) -> dict[str, Total]:
     """d(observable)/d(parameter) for every parameter at once, (c, *shape) each."""
     kernels = Kernels(line.problem, observable)
-    z0 = jnp.zeros_like(correction)
-    v0 = kernels.gradient_z(z0, theta, line.setting)
-    w0, residual = solve(line, v0)
-    v1 = kernels.gradient_z(correction, theta, line.setting)
-    again = v1 - hessian_columns(line.problem, correction, line.setting, w0)
-    w1 = w0 + solve(line, line.projector(again))[0]
+    z0 = np.zeros_like(correction)
+    w0, residual = solve(line, kernels.gradient_z(z0, theta, line.setting))
+    v1 = np.asarray(kernels.gradient_z(correction, theta, line.setting))
+    again = v1 - np.asarray(hessian_columns(line.problem, correction, line.setting, w0))
+    w1 = w0 + solve(line, again)[0]
     here = kernels.adjoint_total(z0, theta, line.setting, w0)
     there = kernels.adjoint_total(correction, theta, line.setting, w1)
     # What cancels between the direct part and the response loses relative accuracy.
@@ -65,13 +62,13 @@ def adjoint(
 
 
 def envelope(
-    line: Linearization, observable: Callable[..., Any], theta: Theta, correction: jax.Array
+    line: Linearization, observable: Callable[..., Any], theta: Theta, correction: np.ndarray
 ) -> dict[str, Total]:
     """Derivatives of the minimised function itself: the partial derivatives at the minimum."""
     kernels = Kernels(line.problem, observable)
-    here = kernels.partial_theta(jnp.zeros_like(correction), theta, line.setting)
+    here = kernels.partial_theta(np.zeros_like(correction), theta, line.setting)
     there = kernels.partial_theta(correction, theta, line.setting)
-    value = kernels.value(jnp.zeros_like(correction), theta, line.setting)
+    value = kernels.value(np.zeros_like(correction), theta, line.setting)
     floor = 4.0 * np.finfo(float).eps
     return {n: _difference(here[n], there[n], 0.0, _natural(value, theta[n]), floor) for n in theta}
 
@@ -89,19 +86,20 @@ def response(
     line: Linearization,
     name: str,
     theta: Theta,
-    correction: jax.Array,
+    correction: np.ndarray,
     report: Callable[[int, int], None],
 ) -> Response:
     """Forward solves for every component of one parameter."""
-    z0 = jnp.zeros_like(correction)
+    z0 = np.zeros_like(correction)
     columns, refined, worst, done = [], [], 0.0, 0
     for t in directions(theta, name):
-        u0, residual = solve(line, -force_response(line.problem, z0, theta, line.setting, t))
-        b1 = -force_response(line.problem, correction, theta, line.setting, t)
-        again = b1 - hessian_columns(line.problem, correction, line.setting, u0)
-        u1 = u0 + solve(line, line.projector(again))[0]
-        columns.append(np.asarray(u0))
-        refined.append(np.asarray(u1))
+        u0, residual = solve(line, force_response(line.problem, z0, theta, line.setting, t))
+        b1 = np.asarray(force_response(line.problem, correction, theta, line.setting, t))
+        again = b1 - np.asarray(hessian_columns(line.problem, correction, line.setting, u0))
+        u1 = u0 + solve(line, again)[0]
+        # A u = -B t
+        columns.append(-u0)
+        refined.append(-u1)
         worst, done = max(worst, residual), done + u0.shape[1]
         report(done, theta[name].size)
     return Response(np.hstack(columns), np.hstack(refined), worst)
@@ -112,12 +110,12 @@ def forward(
     observable: Callable[..., Any],
     name: str,
     theta: Theta,
-    correction: jax.Array,
+    correction: np.ndarray,
     found: Response,
 ) -> Total:
     """d(observable)/d(one parameter) from its response, (c, *shape)."""
     kernels = Kernels(line.problem, observable)
-    z0, start = jnp.zeros_like(correction), 0
+    z0, start = np.zeros_like(correction), 0
     here, there = [], []
     for t in directions(theta, name):
         stop = start + len(t[name])
@@ -131,28 +129,20 @@ def forward(
     return _total(line, a, b, found.residual, _natural(value, theta[name]), a)
 
 
-def position_total(
-    line: Linearization, found: Response, parameter: jax.Array, coordinates: int
-) -> Total:
+def position_total(line: Linearization, found: Response, parameter: Any, coordinates: int) -> Total:
     """The response itself as d(positions)/d(parameter), (p, N d); strains left out.
 
     With a free cell x = (x_ref + u)(1 + strain): the strain's share of dx is added.
     """
     here, there = (_moved(line, z, coordinates) for z in (found.z, found.refined))
-    lengths = np.full(here.shape, float(spacing(line.setting)))
+    lengths = np.full(here.shape, line.length)
     return _total(line, here, there, found.residual, _natural(lengths, parameter), here)
 
 
 def _moved(line: Linearization, dz: np.ndarray, coordinates: int) -> np.ndarray:
     if dz.shape[0] == coordinates:
         return dz.T
-    z0 = jnp.zeros(dz.shape[0])
-
-    def along(u: jax.Array) -> jax.Array:
-        place = lambda z: line.problem.configuration(z, line.setting)[0]  # noqa: E731
-        return jnp.ravel(jax.jvp(place, (z0,), (u,))[1])
-
-    return np.asarray(jax.vmap(along)(jnp.asarray(dz.T)))
+    return np.asarray(moved_positions(line.problem, line.setting, dz))
 
 
 def directions(theta: Theta, name: str) -> Iterator[Theta]:
@@ -163,20 +153,22 @@ def directions(theta: Theta, name: str) -> Iterator[Theta]:
         unit = np.zeros((stop - start, size))
         unit[np.arange(stop - start), np.arange(start, stop)] = 1.0
         yield {
-            key: jnp.asarray(unit.reshape(-1, *value.shape))
+            key: unit.reshape(-1, *value.shape)
             if key == name
-            else jnp.zeros((stop - start, *value.shape))
+            else np.zeros((stop - start, *value.shape))
             for key, value in theta.items()
         }
 
 
-def solve(line: Linearization, rhs: jax.Array) -> tuple[jax.Array, float]:
+def solve(line: Linearization, rhs: Any) -> tuple[np.ndarray, float]:
     """(P H P)^+ rhs; a right-hand side of zero has the solution zero, without a solve."""
-    needed = np.flatnonzero(np.abs(np.asarray(rhs)).max(axis=0) > 0.0)
-    if needed.size == 0:
-        return jnp.zeros_like(rhs), 0.0
-    x, residual = line.solve(rhs[:, needed])
-    return jnp.zeros_like(rhs).at[:, needed].set(jnp.asarray(x)), residual
+    rhs = np.asarray(rhs)
+    x = np.zeros_like(rhs)
+    needed = np.abs(rhs).max(axis=0) > 0.0
+    residual = 0.0
+    if needed.any():
+        x[:, needed], residual = line.solve(rhs[:, needed])
+    return x, residual
 
 
 def _total(
@@ -200,7 +192,7 @@ def _difference(here: Any, there: Any, residual: float, scale: float, floor: flo
     return Total(here, residual, floor + change / size)
 
 
-def _natural(value: Any, theta: jax.Array) -> float:
+def _natural(value: Any, theta: Any) -> float:
     """|o| / |theta|: the size of do/dtheta by dimensional analysis alone."""
-    size = float(jnp.max(jnp.abs(theta), initial=0.0))
+    size = float(np.max(np.abs(theta), initial=0.0))
     return float(np.linalg.norm(value)) / size if size > 0.0 else 0.0

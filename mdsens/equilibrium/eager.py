@@ -8,14 +8,13 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mdsens.equilibrium.linearized import solver_for
-from mdsens.equilibrium.minimizers import descend, stiffness
+from mdsens.equilibrium.minimizers import descend, scales
 from mdsens.equilibrium.newton import polish_eager
 from mdsens.equilibrium.plan import FLOOR, Plan
-from mdsens.equilibrium.problem import Problem, Setting, spacing
+from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.neighbors import NoPairs, pair_list
 from mdsens.state import Report
 from mdsens.system import System
@@ -33,7 +32,7 @@ def find_minimum(
     """The state found from `setting`, with a list valid there, and the report."""
     search = _Search(problem, system, plan, progress or (lambda *_: None))
     setting = search.listed(setting)
-    scale = float(_force_scale(problem, setting))
+    scale = float(scales(problem, setting)[1])
     for stage, fraction in enumerate(plan.stages):
         goal = max(fraction * scale, plan.fmax)
         setting = search.descend(setting, plan.first if stage == 0 else plan.later, goal)
@@ -65,15 +64,16 @@ class _Search:
         cutoff = float(self.problem.potential.cutoff(setting.params))
         pairs = pair_list(here, cutoff * (1.0 + _SKIN), self.capacity)
         self.capacity = len(pairs.valid)
-        return jax.tree.map(jnp.asarray, replace(setting, neighbors=pairs))
+        return jax.device_put(replace(setting, neighbors=pairs))
 
     def descend(self, setting: Setting, name: str, goal: float) -> Setting:
         """Run the minimizer, renewing the list whenever it no longer holds."""
         while True:
+            curvature = scales(self.problem, setting)[0]
             budget = min(self.plan.max_steps, self.steps + _CHUNK)
             p = descend(
-                self.problem, name, setting,
-                jnp.asarray(goal), jnp.asarray(budget), jnp.asarray(self.steps),
+                self.problem, name, setting, curvature,
+                np.float64(goal), np.int64(budget), np.int64(self.steps),
             )  # fmt: skip
             progressed = int(p.steps) > self.steps
             self.steps, self.residual = int(p.steps), float(p.residual)
@@ -110,11 +110,6 @@ class _Search:
             neighbors_valid=True,
             finite=finite,
         )
-
-
-@partial(jax.jit, static_argnames="problem")
-def _force_scale(problem: Problem, setting: Setting) -> jax.Array:
-    return stiffness(problem, problem.start(setting), setting) * spacing(setting)
 
 
 @partial(jax.jit, static_argnames="problem")

@@ -181,15 +181,15 @@ def descend(
     problem: Problem,
     name: str,
     setting: Setting,
+    curvature: jax.Array,
     target: jax.Array,
     budget: jax.Array,
     steps: jax.Array,
 ) -> Progress:
     """Descend from z = 0 until the residual is below `target`, `steps` reaches `budget`, the
-    neighbour list no longer holds, or the residual stops falling."""
+    neighbour list no longer holds, or the residual stops falling. `curvature`: see `scales`."""
     minimizer = MINIMIZERS[name]
     z = problem.start(setting)
-    curvature = stiffness(problem, z, setting)
     scaled = Scaled(
         lambda y: problem.objective(y, setting) / curvature,
         lambda y: problem.gradient(y, setting) / curvature,
@@ -224,10 +224,13 @@ def patience(name: str) -> int:
     return 200 if name == "lbfgs" else 20_000
 
 
-def stiffness(problem: Problem, z: jax.Array, setting: Setting) -> jax.Array:
-    """The largest curvature of W at z, never zero."""
+@partial(jax.jit, static_argnames="problem")
+def scales(problem: Problem, setting: Setting) -> tuple[jax.Array, jax.Array]:
+    """The largest curvature of W at z = 0, never zero, and the force scale: that times a spacing."""
+    z = problem.start(setting)
     k = largest_curvature(lambda v: problem.hessian_product(z, setting, v), z.size)
-    return jnp.where(k > 0.0, k, 1.0)
+    k = jnp.where(k > 0.0, k, 1.0)
+    return k, k * spacing(setting)
 
 
 def _shift(z: jax.Array, dz: jax.Array, **_: Any) -> jax.Array:

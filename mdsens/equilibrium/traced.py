@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 
 from mdsens.equilibrium.linearized import solver_for
-from mdsens.equilibrium.minimizers import descend, stiffness
+from mdsens.equilibrium.minimizers import descend, scales
 from mdsens.equilibrium.newton import measure, polish_traced
 from mdsens.equilibrium.plan import FLOOR, Plan
-from mdsens.equilibrium.problem import Problem, Setting, spacing
+from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.state import Report
 from mdsens.system import System
 
@@ -27,7 +27,7 @@ def find_minimum_traced(
         return replace(s, neighbors=source.build(here))
 
     setting = listed(jax.tree.map(jnp.asarray, setting))
-    scale = stiffness(problem, problem.start(setting), setting) * spacing(setting)
+    _, scale = scales(problem, setting)
     stages = jnp.asarray(plan.stages)
     solver, _ = solver_for(problem, problem.start(setting).size, traced=True)
 
@@ -74,7 +74,7 @@ def _descend(problem: Problem, plan: Plan, stage: Any, here: Setting, goal: Any,
 
     def run(name: str):
         def descent(s: Setting):
-            p = descend(problem, name, s, goal, budget, steps)
+            p = descend(problem, name, s, scales(problem, s)[0], goal, budget, steps)
             return p._replace(memory=())
 
         return descent
