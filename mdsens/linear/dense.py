@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+from mdsens.linear.accuracy import allowance, relative
 from mdsens.linear.operator import Operator
 from mdsens.linear.outcome import Outcome, SolveInfo, summary
 from mdsens.linear.precision import require_float64
@@ -37,30 +38,27 @@ class Dense:
         """Minimum-norm solution for rhs (n,) or (n, c); NaN unless CONVERGED."""
         require_float64(rhs)
         matrix = _restricted(operator, projector)
-        eigenvalues, vectors = _shifted_spectrum(matrix, projector)
+        spectrum = _shifted_spectrum(matrix, projector)
         b = projector(rhs if rhs.ndim == 2 else rhs[:, None])
-        x = projector(vectors @ ((vectors.T @ b) / eigenvalues[:, None]))
+        x = projector(_inverted(spectrum, b))
         # One step of refinement removes what eigenvectors lose against an LU factorisation.
-        x = x + projector(vectors @ ((vectors.T @ (b - matrix @ x)) / eigenvalues[:, None]))
-        residual = _relative(b - matrix @ x, b)
-        outcome = self._judge(eigenvalues, residual)
+        x = x + projector(_inverted(spectrum, b - matrix @ x))
+        left, size = _norms(b - matrix @ x), _norms(b)
+        values = spectrum[0]
+        allowed = allowance(size, _norms(x), jnp.max(jnp.abs(values)), self.rtol)
+        outcome = self._judge(values, left <= allowed, b)
         x = jnp.where(outcome == Outcome.CONVERGED, x, jnp.nan)
-        info = summary(
-            residual,
-            0,
-            outcome,
-            "dense",
-            _count_negative(eigenvalues, self.cutoff),
-            jnp.min(eigenvalues),
-        )
+        negative = jnp.sum(values < -self.cutoff * jnp.max(jnp.abs(values)))
+        info = summary(relative(left, size), 0, outcome, "dense", negative, jnp.min(values))
         return x.reshape(rhs.shape), info
 
-    def _judge(self, eigenvalues: jax.Array, residual: jax.Array) -> jax.Array:
+    def _judge(self, eigenvalues: jax.Array, solved: jax.Array, b: jax.Array) -> jax.Array:
         size = jnp.abs(eigenvalues)
         singular = jnp.min(size) <= self.cutoff * jnp.max(size)
-        missed = jnp.where(residual <= self.rtol, Outcome.CONVERGED, Outcome.NOT_CONVERGED)
+        missed = jnp.where(solved, Outcome.CONVERGED, Outcome.NOT_CONVERGED)
         outcome = jnp.where(singular, Outcome.SINGULAR, missed)
-        return jnp.where(jnp.isfinite(jnp.sum(size)), outcome, Outcome.NOT_FINITE)
+        finite = jnp.all(jnp.isfinite(size)) & jnp.all(jnp.isfinite(b), axis=0)
+        return jnp.where(finite, outcome, Outcome.NOT_FINITE)
 
 
 def _restricted(operator: Operator, projector: Projector) -> jax.Array:
@@ -75,10 +73,10 @@ def _shifted_spectrum(matrix: jax.Array, projector: Projector) -> tuple[jax.Arra
     return jnp.linalg.eigh(matrix + jnp.where(scale > 0, scale, 1.0) * removed)
 
 
-def _relative(residual: jax.Array, b: jax.Array) -> jax.Array:
-    size = jnp.linalg.norm(b, axis=0)
-    return jnp.linalg.norm(residual, axis=0) / jnp.where(size > 0, size, 1.0)
+def _inverted(spectrum: tuple[jax.Array, jax.Array], b: jax.Array) -> jax.Array:
+    eigenvalues, vectors = spectrum
+    return vectors @ ((vectors.T @ b) / eigenvalues[:, None])
 
 
-def _count_negative(eigenvalues: jax.Array, cutoff: float) -> jax.Array:
-    return jnp.sum(eigenvalues < -cutoff * jnp.max(jnp.abs(eigenvalues)))
+def _norms(columns: jax.Array) -> jax.Array:
+    return jnp.linalg.norm(columns, axis=0)

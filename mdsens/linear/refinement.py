@@ -67,7 +67,7 @@ def refine(
     constants; see jax issue 40254 for what happens to tiny ones) and the relative tolerance that is
     still missing. On return `outcome` is CONVERGED only if the true residual says so.
     """
-    size = jnp.linalg.norm(b)
+    size = jnp.max(jnp.abs(b))  # not the norm, whose squares would underflow
     unit = b / jnp.where(size > 0, size, 1.0)
     one = jnp.linalg.norm(unit)
 

@@ -68,6 +68,7 @@ class SparseDirect:
         """
         if operator.matrix is None:
             raise InputError("a sparse factorisation needs an operator with an assembled matrix")
+        require_float64(rhs)
         x, info = self.factorize(operator.matrix, projector).solve(np.asarray(rhs))
         return jnp.asarray(x), info
 
@@ -141,7 +142,7 @@ class SparseFactor:
     def _factorize(self) -> tuple[SuperLU | None, Outcome]:
         kept = self.projector.kept
         reduced = sp.csc_matrix(self.matrix[kept][:, kept])
-        if not np.all(np.isfinite(reduced.data)):
+        if not np.all(np.isfinite(self.matrix.data)):
             return None, Outcome.NOT_FINITE
         if not np.all(abs(reduced).max(axis=0).toarray()):
             return None, Outcome.SINGULAR

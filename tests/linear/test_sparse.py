@@ -1,0 +1,72 @@
+"""The sparse factorisation: grounding, inertia, breakdown."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from mdsens.linear import Outcome, Projector, SparseDirect
+from mdsens.linear.ground import on_host
+from tests.linear.systems import network, relative_error
+
+
+def test_one_factor_serves_many(rng: np.random.Generator):
+    case = network(8, 9)
+    factor = SparseDirect().factorize(sp.csr_array(case.matrix), case.projector)
+    for b in (rng.normal(size=144), rng.normal(size=(144, 5))):
+        x, info = factor.solve(b)
+        assert relative_error(x, case.inverse @ b) < 1e-10
+        assert info.residual < 1e-12
+
+
+@pytest.mark.parametrize("stress", [0.0, 0.1, 0.5])
+def test_inertia_counts_negative_eigenvalues(stress: float):
+    case = network(6, 7, stress)
+    factor = SparseDirect().factorize(case.matrix, case.projector)
+    assert factor.inertia == np.sum(np.linalg.eigvalsh(case.matrix) < -1e-10)
+
+
+def test_a_rotation_is_grounded_where_it_can_be_told_from_translations():
+    # A free square with both diagonals: two translations and a rotation.
+    points = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    matrix = np.zeros((8, 8))
+    for i in range(4):
+        for j in range(i):
+            row = np.zeros((4, 2))
+            row[i] = (points[i] - points[j]) / np.linalg.norm(points[i] - points[j])
+            row[j] = -row[i]
+            matrix += np.outer(row, row)
+    spin = (points - 0.5) @ np.array([[0.0, 1.0], [-1.0, 0.0]])
+    modes = np.column_stack([np.tile(np.eye(2), (4, 1)), spin.ravel()])
+    projector = Projector(jnp.ones(8), jnp.asarray(np.linalg.qr(modes)[0]))
+    assert np.linalg.cond(on_host(projector).basis[:3, :]) > 0
+    factor = SparseDirect().factorize(matrix, projector)
+    b = np.arange(8.0) ** 2
+    assert factor.inertia == 0
+    assert relative_error(factor.solve(b)[0], np.linalg.pinv(matrix) @ b) < 1e-12
+
+
+def test_zero_pivots_fall_back_to_pivoting():
+    matrix = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 2.0], [0.0, 2.0, 1.0]])
+    factor = SparseDirect().factorize(matrix, Projector.identity(3))
+    x, info = factor.solve(np.ones(3))
+    info.raise_if_failed()
+    np.testing.assert_allclose(matrix @ x, 1.0)
+    assert factor.inertia in (-1, 1)
+
+
+@pytest.mark.parametrize("kind", ["an isolated particle", "a free translation", "not finite"])
+def test_breakdown_has_a_name(kind: str):
+    case = network(4, 5)
+    matrix, projector = case.matrix.copy(), case.projector
+    if kind == "an isolated particle":
+        matrix[6:8], matrix[:, 6:8] = 0.0, 0.0
+    elif kind == "a free translation":
+        projector = Projector(projector.mask, projector.basis[:, :1])
+    else:
+        matrix[0, 0] = np.nan
+    factor = SparseDirect().factorize(matrix, projector)
+    expected = Outcome.NOT_FINITE if kind == "not finite" else Outcome.SINGULAR
+    assert factor.outcome is expected
+    x, info = factor.solve(np.ones(40))
+    assert np.all(np.isnan(x)) and int(info.outcome) == expected
