@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from mdsens.errors import DerivativeUndefined, InputError
+
 app = typer.Typer(
     name="mdsens",
     help="Certified derivatives of relaxed particle systems with respect to their potential.",
@@ -113,7 +115,6 @@ def verify(run_toml: RunFile, overrides: Overrides = None) -> None:
     from mdsens.cli import tables
     from mdsens.cli.environment import configure_jax
     from mdsens.cli.progress import progress_bars
-    from mdsens.errors import DerivativeUndefined
 
     job = workflow.prepare(run_toml, overrides or ())
     configure_jax()
@@ -160,8 +161,13 @@ def plot(
     """
     from mdsens.io import atomic
     from mdsens.io.results import read_result
-    from mdsens.report.figures import image
 
+    try:
+        from mdsens.report.figures import image
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"plot: {error.name} is not installed; pip install 'mdsens[plot]'"
+        ) from error
     target = output or Path(f"{out_h5.stem}.png")
     atomic.check_writable(target)
     atomic.write_bytes(target, image(read_result(out_h5), target.suffix))

@@ -28,7 +28,10 @@ def why_unwritable(folder: Path) -> str | None:
 
 
 def configure_jax() -> None:
-    """64-bit floats and a persistent compilation cache; to be called before any computation."""
+    """64-bit floats and a persistent compilation cache; to be called before JAX is imported."""
+    # XLA takes its own tuning preferences for missing machine features whenever it loads compiled
+    # code, and says so in kilobytes of log. What really fails is raised as well as logged.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax
 
     jax.config.update("jax_enable_x64", True)

@@ -187,6 +187,7 @@ def _draw_response(axes: Axes, result: Result, response: Response) -> None:
         *centres.T, *arrows.T, color=ORANGE, angles="xy", scale_units="xy", scale=scale,
         width=0.004, zorder=5,
     )  # fmt: skip
+    axes.update_datalim(centres + arrows / scale)
     if response.particle is not None:
         axes.plot(*centres[response.particle], "o", color=ORANGE, markersize=5, zorder=6)
 
@@ -206,7 +207,8 @@ def _draw_bars(axes: Axes, result: Result) -> None:
     axes.axvline(0.0, color=INK, linewidth=0.8)
     sizes = np.abs([v for v in values if v])
     if sizes.size and sizes.max() > 100 * sizes.min():
-        axes.set_xscale("symlog", linthresh=float(sizes.min()))
+        smallest = max(float(sizes.min()), 1e-5 * float(sizes.max()))
+        axes.set_xscale("symlog", linthresh=smallest)
         axes.tick_params(axis="x", labelsize=7)
     axes.set_xlabel("derivative (unit of each beside its name)")
     for place, value in zip(places, values, strict=True):

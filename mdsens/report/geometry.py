@@ -89,9 +89,12 @@ def visible_images(system: System, radius: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def colouring(result: Result) -> Field | None:
-    """The first derivative that has one value per particle; else how far each particle moves."""
+    """The first derivative that has one value per particle; else how far each particle moves.
+
+    That of the energy comes last: at a minimum it does not know how the others give way.
+    """
     n = result.system.n_particles
-    for observable, derivatives in result.sensitivity.items():
+    for observable, derivatives in sorted(result.sensitivity.items(), key=_is_energy):
         for name, d in derivatives.items():
             if d.value.shape == (n,) and d.keys is None:
                 return Field(d.value, f"d {observable} / d {name}$_i$", d.units)
@@ -100,6 +103,10 @@ def colouring(result: Result) -> Field | None:
         return None
     units = next(iter(result.sensitivity["positions"].values())).units
     return Field(np.linalg.norm(response.arrows, axis=1), f"|{response.title}|", units)
+
+
+def _is_energy(item: tuple[str, object]) -> bool:
+    return item[0] == "energy"
 
 
 def largest_response(result: Result) -> Response | None:
