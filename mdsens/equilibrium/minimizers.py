@@ -22,7 +22,6 @@ from mdsens.linear import largest_curvature
 # Velocity Verlet is stable up to dt = 2 at frequency one; twice the curvature of the start is
 # allowed for, and FIRE needs some of the rest to turn round.
 _DT_MAX = 0.9
-_STALL = 10
 
 
 class Progress(NamedTuple):
@@ -57,8 +56,16 @@ class Scaled(NamedTuple):
 
 
 class Minimizer(Protocol):
-    def init(self, problem: Scaled, z: jax.Array) -> Any: ...
-    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> tuple[jax.Array, Any]: ...
+    """init: memory at z and the scaled gradient there. step: the next z, gradient and memory."""
+
+    def init(self, problem: Scaled, z: jax.Array) -> tuple[jax.Array, Any]: ...
+    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> Step: ...
+
+
+class Step(NamedTuple):
+    z: jax.Array
+    gradient: jax.Array
+    memory: Any
 
 
 class Fire:
@@ -72,13 +79,13 @@ class Fire:
         force = lambda y, **_: -problem.gradient(anchor + scale * y) / scale  # noqa: E731
         return minimize.fire_descent(force, _shift, dt_start=0.1 * _DT_MAX, dt_max=_DT_MAX)
 
-    def init(self, problem: Scaled, z: jax.Array) -> Any:
-        scale = jnp.maximum(jnp.linalg.norm(problem.gradient(z)), 1e-300)
-        state = self._parts(problem, z, scale)[0](jnp.zeros_like(z))
-        state = jax.tree.map(jnp.asarray, state)
-        return z, scale, state
+    def init(self, problem: Scaled, z: jax.Array) -> tuple[jax.Array, Any]:
+        state = self._parts(problem, z, jnp.ones(()))[0](jnp.zeros_like(z))
+        scale = jnp.maximum(jnp.linalg.norm(state.force), 1e-300)
+        state = jax.tree.map(jnp.asarray, state.set(force=state.force / scale))
+        return -state.force * scale, (z, scale, state)
 
-    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
+    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> Step:
         anchor, scale, state = memory
         state = self._parts(problem, anchor, scale)[1](state)
         small = jnp.linalg.norm(state.force) < 2.0**-7
@@ -89,7 +96,8 @@ class Fire:
             momentum=state.momentum / shrink,
             force=state.force / shrink,
         )
-        return anchor + scale * state.position, (anchor, scale, state)
+        z = anchor + scale * state.position
+        return Step(z, -state.force * scale, (anchor, scale, state))
 
 
 class PreconFire:
@@ -107,12 +115,12 @@ class PreconFire:
             preconditioner_dot=lambda _, x, y, **__: x @ product(y),
         )
 
-    def init(self, problem: Scaled, z: jax.Array) -> Any:
+    def init(self, problem: Scaled, z: jax.Array) -> tuple[jax.Array, Any]:
         factor, matrix = exponential_preconditioner(problem.gradient, z, problem.setting)
         state = self._parts(problem, None, None)[0](z)
-        return factor, matrix, state
+        return -state.force, (factor, matrix, state)
 
-    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
+    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> Step:
         factor, matrix, state = memory
         n = matrix.shape[0]
 
@@ -129,18 +137,21 @@ class PreconFire:
             )
 
         state = self._parts(problem, inverse, product)[1](state)
-        return state.position, (factor, matrix, state)
+        return Step(state.position, -state.force, (factor, matrix, state))
 
 
 class GradientDescent:
     """jax-md's gradient descent with step 1/k."""
 
-    def init(self, problem: Scaled, z: jax.Array) -> Any:
-        return ()
+    def init(self, problem: Scaled, z: jax.Array) -> tuple[jax.Array, Any]:
+        gradient = problem.gradient(z)
+        return gradient, gradient
 
-    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
-        force = lambda y, **_: -problem.gradient(y)  # noqa: E731
-        return minimize.gradient_descent(force, _shift, step_size=1.0)[1](z), memory
+    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> Step:
+        # The force at z is known from the step before.
+        z = minimize.gradient_descent(lambda y, **_: -memory, _shift, step_size=1.0)[1](z)
+        gradient = problem.gradient(z)
+        return Step(z, gradient, gradient)
 
 
 class LBFGS:
@@ -157,15 +168,15 @@ class LBFGS:
             ),
         )
 
-    def init(self, problem: Scaled, z: jax.Array) -> Any:
-        return self._parts(problem).init(z)
+    def init(self, problem: Scaled, z: jax.Array) -> tuple[jax.Array, Any]:
+        return problem.gradient(z), self._parts(problem).init(z)
 
-    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> tuple[jax.Array, Any]:
+    def step(self, problem: Scaled, z: jax.Array, memory: Any) -> Step:
         value, gradient = optax.value_and_grad_from_state(problem.energy)(z, state=memory)
         update, memory = self._parts(problem).update(
             gradient, memory, z, value=value, grad=gradient, value_fn=problem.energy
         )
-        return z + update, memory
+        return Step(z + update, optax.tree.get(memory, "grad"), memory)
 
 
 MINIMIZERS: dict[str, Minimizer] = {
@@ -198,24 +209,24 @@ def descend(
     )
     cutoff = problem.potential.cutoff(setting.params)
 
-    def measure(z, memory, steps, best, idle):
-        residual = problem.residual(problem.gradient(z, setting), setting)
+    def measure(step: Step, steps, best, idle):
+        residual = problem.residual(step.gradient * curvature, setting)
         better = residual < 0.99 * best
-        fresh = setting.neighbors.holds_for(*problem.configuration(z, setting), cutoff)
-        return Progress(
-            z, memory, steps, residual, jnp.where(better, residual, best),
-            jnp.where(better, 0, idle + 1), fresh,
-        )  # fmt: skip
+        fresh = setting.neighbors.holds_for(*problem.configuration(step.z, setting), cutoff)
+        best = jnp.where(better, residual, best)
+        idle = jnp.where(better, 0, idle + 1)
+        return Progress(step.z, step.memory, steps, residual, best, idle, fresh)
 
     def unfinished(p: Progress):
         going = (p.residual > target) & (p.steps < budget) & jnp.isfinite(p.residual)
         return going & p.fresh & (p.idle < patience(name))
 
     def advance(p: Progress):
-        z, memory = minimizer.step(scaled, p.z, p.memory)
-        return measure(z, memory, p.steps + 1, p.best, p.idle)
+        return measure(minimizer.step(scaled, p.z, p.memory), p.steps + 1, p.best, p.idle)
 
-    first = measure(z, minimizer.init(scaled, z), steps, jnp.asarray(jnp.inf), jnp.asarray(0))
+    gradient, memory = minimizer.init(scaled, z)
+    start = Step(z, gradient, memory)
+    first = measure(start, steps, jnp.asarray(jnp.inf), jnp.asarray(0))
     return jax.lax.while_loop(unfinished, advance, first)
 
 
