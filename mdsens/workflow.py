@@ -100,21 +100,19 @@ def sensitivity(job: Job, progress: Progress | None = None) -> Result:
     """What mdsens.sensitivity says about a job; errors begin with the file's name."""
     from mdsens import derivatives
 
-    wanted = job.spec.tables.sensitivity
-    return _compute(
-        job,
-        derivatives.sensitivity,
-        positions=wanted.positions,
-        solver=wanted.solver,
-        rtol=wanted.rtol,
-        progress=progress,
-    )
+    positions = job.spec.tables.sensitivity.positions
+    return _compute(job, derivatives.sensitivity, positions=positions, progress=progress)
 
 
 def verify(job: Job, progress: Progress | None = None) -> list[Any]:
     """What mdsens.verify says about a job: one row per derivative component."""
     from mdsens import derivatives
 
+    if not job.spec.tables.sensitivity.wrt:
+        raise InputError(
+            f"{job.spec.path}: sensitivity.wrt: empty, so there is nothing to verify; "
+            "name the parameters to differentiate by"
+        )
     return _compute(job, derivatives.verify, progress=progress)
 
 
@@ -122,14 +120,17 @@ def _compute(job: Job, function: Callable[..., Any], **keywords: Any) -> Any:
     from mdsens import potentials
 
     tables = job.spec.tables
+    wanted = tables.sensitivity
     potential = getattr(potentials, job.entry.class_name)(**tables.potential.options)
     try:
         return function(
             potential,
             potential.parameters(job.system, **tables.potential.parameters),
             job.system,
-            observables=tables.sensitivity.observables,
-            wrt=tables.sensitivity.wrt,
+            observables=wanted.observables,
+            wrt=wanted.wrt,
+            solver=wanted.solver,
+            rtol=wanted.rtol,
             **tables.relax.model_dump(),
             **keywords,
         )
