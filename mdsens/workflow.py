@@ -67,6 +67,15 @@ def prepare(path: str | Path, overrides: Sequence[str] = ()) -> Job:
     return Job(checked, system, parameters, f"sha256:{digest}")
 
 
+def require_derivatives(job: Job) -> None:
+    """Raise InputError where a job asks for no derivative, so that there is nothing to verify."""
+    if not job.spec.tables.sensitivity.wrt:
+        raise InputError(
+            f"{job.spec.path}: sensitivity.wrt: empty, so there is nothing to verify; "
+            "name the parameters to differentiate by"
+        )
+
+
 def run(job: Job, output: str | Path, progress: Progress | None = None) -> Result:
     """Relax, measure, differentiate, and write the result file.
 
@@ -108,11 +117,6 @@ def verify(job: Job, progress: Progress | None = None) -> list[Any]:
     """What mdsens.verify says about a job: one row per derivative component."""
     from mdsens import derivatives
 
-    if not job.spec.tables.sensitivity.wrt:
-        raise InputError(
-            f"{job.spec.path}: sensitivity.wrt: empty, so there is nothing to verify; "
-            "name the parameters to differentiate by"
-        )
     return _compute(job, derivatives.verify, progress=progress)
 
 

@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
-import typer
-
 from mdsens.cli.commands import app
 from mdsens.errors import MdsensError
 
 TRACEBACK = ("-T", "--traceback")
 
 
-class _Terminated(BaseException):
-    """SIGTERM, as an exception, so that everything on the way out cleans up."""
+class _Interrupted(BaseException):
+    """SIGINT or SIGTERM, as an exception, so that everything on the way out cleans up."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.exit_code = 128 + number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,10 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with _signals(), _one_line_warnings():
         try:
             return _invoke([a for a in given if a not in TRACEBACK] or ["--help"])
-        except (KeyboardInterrupt, typer.Abort):
-            return _fail("interrupted", 128 + signal.SIGINT)
-        except _Terminated:
-            return _fail("terminated", 128 + signal.SIGTERM)
+        except _Interrupted as interruption:
+            return _fail("interrupted; run it again", interruption.exit_code)
         except BrokenPipeError:
             # Whoever read our output has gone; nothing to tell, and nobody to tell it to.
             sys.stdout = None
@@ -83,14 +83,18 @@ def _one_line(text: str) -> str:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    def terminate(number: int, frame: FrameType | None) -> NoReturn:
-        raise _Terminated
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        raise _Interrupted(number)
 
-    before = signal.signal(signal.SIGTERM, terminate)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

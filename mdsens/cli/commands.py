@@ -117,6 +117,7 @@ def verify(run_toml: RunFile, overrides: Overrides = None) -> None:
     from mdsens.cli.progress import progress_bars
 
     job = workflow.prepare(run_toml, overrides or ())
+    workflow.require_derivatives(job)
     configure_jax()
     with progress_bars() as progress:
         rows = workflow.verify(job, progress)

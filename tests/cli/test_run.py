@@ -1,0 +1,87 @@
+"""The real thing, from files to files."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mdsens.io.results import read_result
+from tests.io.handmade import RUN_TOML, SIDE, N, extxyz, write_inputs
+
+POSITIONS = "sensitivity.positions=true"
+
+
+@pytest.fixture
+def shaken(tmp_path):
+    """The square lattice off its saddle: it relaxes to a proper minimum."""
+    rng = np.random.default_rng(3)
+    rows = [
+        f"X {x + u:.6f} {y + v:.6f} 0.0 {'AB'[(x + y) % 2]} {1.1 + 0.25 * ((x + y) % 2)}"
+        for x in range(SIDE)
+        for y in range(SIDE)
+        for u, v in [0.2 * rng.normal(size=2)]
+    ]
+    write_inputs(tmp_path, RUN_TOML, extxyz(rows))
+    return "run.toml"
+
+
+def test_run_and_show_and_plot(mdsens, shaken, tmp_path):
+    told = mdsens("run", shaken, "--set", POSITIONS)
+    assert (told.code, told.err) == (0, "")
+    for word in ("d pressure / d diameter", "stable minimum", "wall time", "written to run.h5"):
+        assert word in told.out
+    result = read_result(tmp_path / "run.h5")
+    assert result.certificate.converged
+    assert result.sensitivity["pressure"]["diameter"].value.shape == (N,)
+    assert result.sensitivity["positions"]["diameter"].value.shape == (N, N, 2)
+    # E is linear in epsilon, and so is the pressure of a packing that does not move by it.
+    for name in ("energy", "pressure"):
+        total = result.sensitivity[name]["epsilon"].value
+        assert np.allclose(total, result.observables[name], rtol=1e-10)
+    assert {"wall_relax_s", "wall_sensitivity_s", "wall_compile_s", "wall_total_s"} <= set(
+        result.provenance
+    )
+    assert "stable minimum" in mdsens("show", "run.h5").out
+    assert mdsens("plot", "run.h5").code == 0
+
+
+def test_verify(mdsens, shaken):
+    told = mdsens("verify", shaken, "--set", 'sensitivity.wrt=["epsilon"]')
+    assert (told.code, told.err) == (0, "")
+    assert told.out.count("agrees") == 2
+
+
+def test_not_converged(refused, shaken, tmp_path):
+    line = refused(3, "run", shaken, "--set", "relax.max_steps=1", "--set", "relax.polish=false")
+    assert line.startswith("run.toml: relax: ")
+    assert line.endswith("state and certificate are in run.h5")
+    result = read_result(tmp_path / "run.h5")
+    assert not result.certificate.converged
+    assert result.sensitivity == {}
+
+
+def test_saddle(refused, run_toml, tmp_path):
+    line = refused(4, "run", run_toml)
+    assert "saddle" in line
+    result = read_result(tmp_path / "run.h5")
+    assert result.certificate.negative_modes > 0
+    assert result.sensitivity == {}
+
+
+def test_unwritable_cache_is_a_warning(tmp_path):
+    """The command in a process of its own: 64-bit floats, and one line about the cache."""
+    (tmp_path / "file").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "mdsens", "doctor"],
+        cwd=tmp_path,
+        env={**os.environ, "MDSENS_CACHE_DIR": str(tmp_path / "file" / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not writable" in done.stdout
+    assert done.stderr == ""

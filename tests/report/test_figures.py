@@ -1,0 +1,112 @@
+"""Figures: that they show what they should, not how they look."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.collections import EllipseCollection, LineCollection
+
+from mdsens.errors import InputError
+from mdsens.parameters import Table
+from mdsens.report import geometry
+from mdsens.report.figures import draw, image
+from mdsens.result import Derivative
+from mdsens.system import System
+from tests.io import handmade
+
+
+def crystal(pbc=(True, True, True)):
+    """A result in 3D without contacts and with one displacement field."""
+    rng = np.random.default_rng(0)
+    system = System(
+        positions=rng.random((9, 3)) * 5,
+        cell=np.diag([5.0, 6.0, 7.0]),
+        pbc=pbc,
+        species=("Ar",) * 9,
+        fixed=(False,) * 9,
+        units="metal",
+    )
+    return replace(
+        handmade.result(),
+        system=system,
+        potential="morse",
+        parameters={"D0": np.array(1.0)},
+        sensitivity={"positions": {"D0": Derivative(rng.normal(size=(9, 3)), "forward", "1")}},
+    )
+
+
+RESULTS = {
+    "discs": handmade.result(),
+    "no derivatives": replace(handmade.result(), sensitivity={}),
+    "crystal": crystal(),
+    "wire": crystal((True, False, False)),
+    "cluster": crystal((False, False, False)),
+}
+
+
+@pytest.mark.parametrize("result", RESULTS.values(), ids=RESULTS)
+def test_every_kind_can_be_drawn(result):
+    assert image(result).startswith(b"\x89PNG")
+
+
+def test_formats():
+    assert b"<svg" in image(handmade.result(), ".SVG")
+    assert image(handmade.result(), ".pdf").startswith(b"%PDF")
+    for suffix in ("", ".gif"):
+        with pytest.raises(InputError, match="allowed"):
+            image(handmade.result(), suffix)
+
+
+def test_axes_have_units():
+    particles, bars = draw(crystal()).axes[:2]
+    assert particles.get_xlabel() == "x  (angstrom)"
+    assert "seen along z" in particles.get_title()
+    assert bars.texts
+
+
+def test_discs_are_drawn_to_scale_with_their_images():
+    result = handmade.result()
+    axes = draw(result).axes[0]
+    discs = next(c for c in axes.collections if isinstance(c, EllipseCollection))
+    assert np.allclose(discs.get_widths(), 1.1)
+    assert len(discs.get_offsets()) > result.system.n_particles
+
+
+def test_colour_is_the_response_of_what_gives_way():
+    start = handmade.result()
+    energy = {"diameter": Derivative(np.zeros(handmade.N), "envelope", "reduced")}
+    both = replace(start, sensitivity={"energy": energy, **start.sensitivity})
+    field = geometry.colouring(both)
+    assert field is not None and field.title.startswith("d pressure")
+
+
+def test_largest_response_names_its_disc():
+    response = geometry.largest_response(handmade.result())
+    assert response is not None
+    assert response.title == f"d R / d diameter[{response.particle}]"
+
+
+def test_sizes():
+    result = handmade.result()
+    table = replace(result, parameters={"sigma": Table(np.array([1.0, 2.0]), ("A", "Bé"))})
+    assert geometry.diameters(table)[:2].tolist() == [1.0, 2.0]
+    assert np.allclose(geometry.diameters(replace(result, parameters={"r0": np.array(3.0)})), 3.0)
+    assert (geometry.diameters(replace(result, parameters={})) > 0).all()
+
+
+def test_contacts_of_two_discs_across_the_cell():
+    system = System(
+        np.array([[0.1, 1.0], [3.3, 1.0]]), np.eye(2) * 4, (True, True), ("X",) * 2, (False,) * 2
+    )
+    result = replace(
+        handmade.result(),
+        system=system,
+        parameters={"diameter": np.ones(2), "epsilon": np.array(2.0), "alpha": np.array(2.0)},
+        sensitivity={},
+    )
+    segments, force = geometry.contact_forces(result)
+    assert np.allclose(segments, [[[0.1, 1.0], [-0.7, 1.0]]])
+    assert np.allclose(force, 2.0 * (1 - 0.8))
+    assert any(isinstance(c, LineCollection) for c in draw(result).axes[0].collections)
