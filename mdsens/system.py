@@ -130,7 +130,7 @@ def coincident_pair(system: System) -> tuple[int, int] | None:
 
     Forces between coincident particles have no direction.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     positions, cell = np.asarray(system.positions), np.asarray(system.cell)
     twins = _equal_rows(positions)
@@ -140,7 +140,7 @@ def coincident_pair(system: System) -> tuple[int, int] | None:
     span = float(np.ptp(positions)) if len(positions) > 1 else 1.0
     scale = max(span, float(np.abs(cell).max()) if periodic.any() else 0.0, 1e-300)
     if not periodic.any():
-        pairs = cKDTree(positions).query_pairs(1e-12 * scale, output_type="ndarray")
+        pairs = KDTree(positions).query_pairs(1e-12 * scale, output_type="ndarray")
         return _first(pairs)
     fractional = positions @ np.linalg.inv(_full_rank(cell, periodic))
     # A torus for the periodic directions; the others get a box nothing can wrap around in.
@@ -148,7 +148,7 @@ def coincident_pair(system: System) -> tuple[int, int] | None:
     shifted = np.where(periodic, fractional, fractional - fractional.min(axis=0) + 0.25 * box)
     wrapped = np.mod(shifted, box)
     wrapped = np.where(wrapped >= box, 0.0, wrapped)
-    tree = cKDTree(wrapped, boxsize=box)
+    tree = KDTree(wrapped, boxsize=box)
     return _first(tree.query_pairs(1e-12, output_type="ndarray"))
 
 
