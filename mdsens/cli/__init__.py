@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, NoReturn
 
 from mdsens.cli.commands import app
 from mdsens.errors import MdsensError
+from mdsens.io import atomic
 
 TRACEBACK = ("-T", "--traceback")
+INTERRUPTED = "interrupted; run it again"
 
 
 class _Interrupted(BaseException):
-    """SIGINT or SIGTERM, as an exception, so that everything on the way out cleans up."""
+    """SIGINT or SIGTERM in a process that goes on after this command."""
 
     def __init__(self, number: int):
         super().__init__(number)
@@ -33,11 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
     traceback = any(a in TRACEBACK for a in options)
-    with _signals(), _one_line_warnings():
+    with _signals(_leave if arguments is None else _interrupt), _one_line_warnings():
         try:
             return _invoke([a for a in given if a not in TRACEBACK] or ["--help"])
         except _Interrupted as interruption:
-            return _fail("interrupted; run it again", interruption.exit_code)
+            return _fail(INTERRUPTED, interruption.exit_code)
         except BrokenPipeError:
             # Whoever read our output has gone; nothing to tell, and nobody to tell it to.
             sys.stdout = None
@@ -81,11 +84,24 @@ def _one_line(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
-@contextmanager
-def _signals() -> Iterator[None]:
-    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        raise _Interrupted(number)
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Interrupted(number)
 
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    """End the process here and now, without traces.
+
+    An exception would not do: callbacks and imports under way swallow it, and XLA, torn out of a
+    compilation, may crash where the interpreter takes it down in order.
+    """
+    atomic.discard_temporaries()
+    cursor = "\r\x1b[2K\x1b[?25h" if sys.stderr.isatty() else ""  # as before the progress bars
+    os.write(2, f"{cursor}mdsens: error: {INTERRUPTED}\n".encode())
+    os._exit(128 + number)
+
+
+@contextmanager
+def _signals(interrupt: Callable[[int, FrameType | None], NoReturn]) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number, handler in before.items():
         if handler != signal.SIG_IGN:  # as under nohup

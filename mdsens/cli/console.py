@@ -19,6 +19,6 @@ def console() -> Console:
 def plain_table(*columns: str, numbers: tuple[str, ...] = ()) -> Table:
     """A table without lines; the columns in `numbers` are aligned to the right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in columns:
-        table.add_column(name, justify="right" if name in numbers else "left")
+    for k, name in enumerate(columns):
+        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=k == 0)
     return table

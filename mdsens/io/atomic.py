@@ -16,6 +16,8 @@ from mdsens.errors import OutputError
 
 PROBE_BYTES = 4096
 
+_temporaries: set[Path] = set()
+
 
 def write_bytes(path: str | Path, data: bytes) -> None:
     """Replace the content of `path` by `data`, or leave it as it was.
@@ -49,6 +51,12 @@ def check_writable(path: str | Path) -> None:
         _discard(temporary)
 
 
+def discard_temporaries() -> None:
+    """Remove what unfinished writes have made so far; for those who leave without returning."""
+    for path in tuple(_temporaries):
+        _discard(path)
+
+
 def _target(path: Path) -> Path:
     """The file itself where `path` is a link to it; OutputError if it cannot be a file."""
     try:
@@ -74,7 +82,9 @@ def _fault(target: Path) -> str | None:
 
 
 def _temporary(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    _temporaries.add(path)
+    return path
 
 
 def _write_new(path: Path, data: bytes) -> None:
@@ -101,6 +111,7 @@ def _sync_folder(folder: Path) -> None:
 def _discard(path: Path) -> None:
     with suppress(OSError):
         path.unlink()
+    _temporaries.discard(path)
 
 
 def _failure(path: Path, error: OSError) -> OutputError:

@@ -72,6 +72,47 @@ def test_saddle(refused, run_toml, tmp_path):
     assert result.sensitivity == {}
 
 
+INTERRUPTED = """
+import os, signal, sys
+from mdsens import cli, derivatives
+from tests.io import handmade
+
+derivatives.sensitivity = lambda *_, **__: handmade.result()
+replace = os.replace
+
+def late(source, target):
+    assert os.path.exists(source)
+    try:
+        os.kill(os.getpid(), signal.{name})
+        for _ in range(1000): pass
+    except BaseException:
+        pass  # as code does that has no business catching it
+    replace(source, target)
+
+os.replace = late
+sys.argv = ["mdsens", "run", sys.argv[1], "-o", sys.argv[2]]
+sys.exit(cli.main())
+"""
+
+
+@pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_process_that_is_interrupted(run_toml, tmp_path, repository, name, code):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            INTERRUPTED.format(name=name),
+            tmp_path / run_toml,
+            tmp_path / "o.h5",
+        ],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (code, "mdsens: error: interrupted; run it again\n")
+    assert {p.name for p in tmp_path.iterdir()} == {"run.toml", "discs.extxyz"}
+
+
 def test_unwritable_cache_is_a_warning(tmp_path):
     """The command in a process of its own: 64-bit floats, and one line about the cache."""
     (tmp_path / "file").touch()
