@@ -11,6 +11,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 from mdsens.errors import MdsensError
@@ -33,3 +36,12 @@ def _load(*names: str) -> list[ModuleType]:
 
 
 minimize, partition, space = _load("minimize", "partition", "space")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Around calls of jax-md's neighbour lists: without a grid they store 64-bit particle numbers
+    as 32-bit ones, which is harmless, and of which JAX warns."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "scatter inputs have incompatible types", FutureWarning)
+        yield

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from mdsens.linear import Projector
 from mdsens.neighbors import Pairs
 
-# Squared length, relative to the longest candidate, below which a motion counts as absent (a
-# rotation of a straight molecule about its own axis).
+# Squared length below which a motion counts as absent (a rotation of a straight molecule about its
+# own axis); translations have length sqrt(N), rotations move their farthest particle by about one.
 _ABSENT = 1e-10
 
 
@@ -110,6 +110,6 @@ def _null_space(columns: jax.Array) -> jax.Array:
 def _orthonormal(columns: jax.Array) -> jax.Array:
     """Orthonormal basis of the span, zero columns where the rank falls short."""
     values, vectors = jnp.linalg.eigh(columns.T @ columns)
-    present = values > _ABSENT * jnp.maximum(values[-1], 1e-300)
+    present = values > _ABSENT * jnp.maximum(values[-1], 1.0)
     scale = jnp.where(present, 1.0 / jnp.sqrt(jnp.where(present, values, 1.0)), 0.0)
     return columns @ (vectors * scale[None])

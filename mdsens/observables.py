@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from mdsens.errors import InputError
 from mdsens.gauge import rattlers
@@ -139,7 +140,7 @@ def _stopped(system: System) -> System:
 
 def _traced(params: Any, system: System) -> bool:
     stopped = jax.lax.stop_gradient((params, system.positions, system.cell))
-    return any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(stopped))
+    return any(isinstance(x, Tracer) for x in jax.tree.leaves(stopped))
 
 
 def _require_periodic(state: Any, name: str) -> None:

@@ -8,7 +8,7 @@ A parameter takes one of three forms:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,11 +24,15 @@ class Table:
     """n values, one per key; a key is a species ("Ar") or an unordered pair of them ("Ar-Kr").
 
     Behaves as its (n,) array of values in arithmetic and in np.asarray; the keys stay with it
-    through jax.grad, jax.tree.map and `+`, `-`, `*`, `/`.
+    through jax.grad, jax.tree.map and `+`, `-`, `*`, `/`, `**`. Two tables combine only if their
+    keys agree.
     """
 
     values: Any
     keys: tuple[str, ...]
+
+    # NumPy's scalars and arrays on the left leave arithmetic to the table.
+    __array_priority__ = 1000
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -37,27 +41,48 @@ class Table:
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.asarray(self.values, dtype=dtype)
 
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self):
+        return (self.values[k] for k in range(len(self)))
+
     def __getitem__(self, key):
         return self.values[self.keys.index(key) if isinstance(key, str) else key]
 
+    def _with(self, operation: Callable[[Any, Any], Any], other: Any) -> Table:
+        if isinstance(other, Table):
+            if other.keys != self.keys:
+                raise InputError(f"tables of {', '.join(self.keys)} and {', '.join(other.keys)}")
+            other = other.values
+        return Table(operation(self.values, other), self.keys)
+
+    def __neg__(self):
+        return Table(-self.values, self.keys)
+
     def __add__(self, other):
-        return Table(self.values + _bare(other), self.keys)
+        return self._with(lambda a, b: a + b, other)
 
     def __sub__(self, other):
-        return Table(self.values - _bare(other), self.keys)
+        return self._with(lambda a, b: a - b, other)
+
+    def __rsub__(self, other):
+        return self._with(lambda a, b: b - a, other)
 
     def __mul__(self, other):
-        return Table(self.values * _bare(other), self.keys)
+        return self._with(lambda a, b: a * b, other)
 
     def __truediv__(self, other):
-        return Table(self.values / _bare(other), self.keys)
+        return self._with(lambda a, b: a / b, other)
+
+    def __rtruediv__(self, other):
+        return self._with(lambda a, b: b / a, other)
+
+    def __pow__(self, other):
+        return self._with(lambda a, b: a**b, other)
 
     __radd__ = __add__
     __rmul__ = __mul__
-
-
-def _bare(x):
-    return x.values if isinstance(x, Table) else x
 
 
 def index_matrix(keys: tuple[str, ...], type_names: tuple[str, ...]) -> np.ndarray | None:
@@ -105,6 +130,8 @@ def resolve(
     }
     if "onset" in known and "onset" not in resolved:
         resolved["onset"] = 0.8 * resolved["cutoff"]
+    if "onset" in resolved:
+        _check_onset(resolved["onset"], resolved["cutoff"])
     return resolved
 
 
@@ -165,37 +192,50 @@ def _table(where: str, raw: Mapping[str, Any], system: System) -> Table:
     names = system.type_names
     keys = tuple(str(k) for k in raw)
     for key, value in raw.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float, np.floating, np.integer)):
+        if np.ndim(value) or np.asarray(value).dtype.kind not in "iuf":
             raise InputError(f"{where}.{key}: {value!r} is not a number")
-    if not keys:
-        raise InputError(f"{where}: empty table; its species are {', '.join(names)}")
-    try:
-        _check_keys(keys, names)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+    check_keys(where, keys, names)
     return Table(np.array([float(raw[k]) for k in raw], dtype=np.float64), keys)
 
 
-def _check_keys(keys: tuple[str, ...], names: tuple[str, ...]) -> None:
+def check_keys(where: str, keys: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """Raise InputError unless the keys cover all species `names`, or all pairs of them, once."""
+    if not keys:
+        raise InputError(f"{where}: empty table; its species are {', '.join(names)}")
     singles = [k for k in keys if k in names]
-    if singles and len(singles) != len(keys):
-        raise InputError("mixes species and pairs of species; use one kind of key")
+    try:
+        pairs = [tuple(sorted(split_pair(k, names))) for k in keys if k not in names]
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    if singles and pairs:
+        raise InputError(f"{where}: mixes species and pairs of species; use one kind of key")
+    if len(set(pairs)) != len(pairs):
+        raise InputError(f"{where}: names a pair twice (A-B and B-A are the same)")
     if singles:
-        missing = [n for n in names if n not in keys]
+        missing = [n for n in names if n not in singles]
     else:
-        index = index_matrix(keys, names)
-        assert index is not None
-        seen = {frozenset(split_pair(k, names)) for k in keys}
-        if len(seen) != len(keys):
-            raise InputError("names a pair twice (A-B and B-A are the same)")
-        missing = [
-            f"{a}-{b}"
-            for i, a in enumerate(names)
-            for j, b in enumerate(names)
-            if i <= j and index[i, j] < 0
-        ]
+        every = [(a, b) for i, a in enumerate(names) for b in names[i:]]
+        missing = [f"{a}-{b}" for a, b in every if tuple(sorted((a, b))) not in pairs]
     if missing:
-        raise InputError(f"no entry for {', '.join(missing)}; every pair present needs one")
+        kind = "species" if singles else "pair"
+        raise InputError(
+            f"{where}: no entry for {', '.join(missing)}; every {kind} present needs one"
+        )
+
+
+def _check_onset(onset: np.ndarray | Table, cutoff: np.ndarray | Table) -> None:
+    alike = np.shape(onset) == np.shape(cutoff) and (
+        getattr(onset, "keys", None) == getattr(cutoff, "keys", None)
+    )
+    low, high = np.atleast_1d(np.asarray(onset)), np.atleast_1d(np.asarray(cutoff))
+    if not alike:
+        low, high = low.max(keepdims=True), high.min(keepdims=True)
+    bad = np.flatnonzero(low >= high)
+    if bad.size:
+        raise InputError(
+            f"potential.parameters.onset: {low[bad[0]]:g} must be smaller than the cutoff, "
+            f"{high[bad[0]]:g}"
+        )
 
 
 def _check_bounds(where: str, parameter: Parameter, value: np.ndarray | Table) -> None:
@@ -212,4 +252,4 @@ def _check_bounds(where: str, parameter: Parameter, value: np.ndarray | Table) -
     place = f"[{labels[k]}]" if labels else (f" of particle {k}" if np.ndim(value) else "")
     sign = ">" if parameter.strict else ">="
     bound = "" if parameter.lower is None else f" and {sign} {parameter.lower:g}"
-    raise InputError(f"{where}: value {numbers[k]:g}{place} must be finite{bound}")
+    raise InputError(f"{where}: value {numbers[k]:g}{place} must be finite{bound}; correct it")

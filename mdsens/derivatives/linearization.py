@@ -71,6 +71,12 @@ class Linearization:
         info.raise_if_failed()
         return np.asarray(x), float(np.max(np.asarray(info.residual), initial=0.0))
 
+    def project(self, x: np.ndarray) -> np.ndarray:
+        """P x for x (n, k), on the host."""
+        mask, basis = np.asarray(self.projector.mask)[:, None], np.asarray(self.projector.basis)
+        kept = x * mask
+        return kept - basis @ (basis.T @ kept)
+
     @property
     def unexplained(self) -> int:
         """Eigenvalues that are zero without a rigid motion or rattler to explain them."""

@@ -27,6 +27,8 @@ from mdsens.derivatives.linearization import Linearization
 
 # Right-hand sides solved together: enough to use the memory bandwidth, few enough to fit.
 _BLOCK = 128
+# Remainders below this fraction of their right-hand side are round-off.
+_NOISE = 1e-13
 # A derivative smaller than this fraction of its natural scale is zero but for round-off.
 _VANISHING = 1e-10
 
@@ -47,9 +49,8 @@ def adjoint(
     kernels = Kernels(line.problem, observable)
     z0 = np.zeros_like(correction)
     w0, residual = solve(line, kernels.gradient_z(z0, theta, line.setting))
-    v1 = np.asarray(kernels.gradient_z(correction, theta, line.setting))
-    again = v1 - np.asarray(hessian_columns(line.problem, correction, line.setting, w0))
-    w1 = w0 + solve(line, again)[0]
+    v1 = kernels.gradient_z(correction, theta, line.setting)
+    w1 = w0 + change(line, correction, w0, v1)
     here = kernels.adjoint_total(z0, theta, line.setting, w0)
     there = kernels.adjoint_total(correction, theta, line.setting, w1)
     # What cancels between the direct part and the response loses relative accuracy.
@@ -94,9 +95,8 @@ def response(
     columns, refined, worst, done = [], [], 0.0, 0
     for t in directions(theta, name):
         u0, residual = solve(line, force_response(line.problem, z0, theta, line.setting, t))
-        b1 = np.asarray(force_response(line.problem, correction, theta, line.setting, t))
-        again = b1 - np.asarray(hessian_columns(line.problem, correction, line.setting, u0))
-        u1 = u0 + solve(line, again)[0]
+        b1 = force_response(line.problem, correction, theta, line.setting, t)
+        u1 = u0 + change(line, correction, u0, b1)
         # A u = -B t
         columns.append(-u0)
         refined.append(-u1)
@@ -145,7 +145,7 @@ def _moved(line: Linearization, dz: np.ndarray, coordinates: int) -> np.ndarray:
     return np.asarray(moved_positions(line.problem, line.setting, dz))
 
 
-def directions(theta: Theta, name: str) -> Iterator[Theta]:
+def directions(theta: Theta, name: str) -> Iterator[dict[str, Any]]:
     """Unit directions of one parameter in blocks: (k, *shape) for it, zero for the others."""
     size = theta[name].size
     for start in range(0, size, _BLOCK):
@@ -158,6 +158,15 @@ def directions(theta: Theta, name: str) -> Iterator[Theta]:
             else np.zeros((stop - start, *value.shape))
             for key, value in theta.items()
         }
+
+
+def change(line: Linearization, z: np.ndarray, x: np.ndarray, rhs: Any) -> np.ndarray:
+    """What x lacks of the solution at z: (P H P)^+ (rhs - H(z) x), with the factor at hand."""
+    rhs = line.project(np.asarray(rhs))
+    left = rhs - line.project(np.asarray(hessian_columns(line.problem, z, line.setting, x)))
+    # A remainder at round-off has no direction worth solving for.
+    left[:, np.linalg.norm(left, axis=0) <= _NOISE * np.linalg.norm(rhs, axis=0)] = 0.0
+    return solve(line, line.project(left))[0]
 
 
 def solve(line: Linearization, rhs: Any) -> tuple[np.ndarray, float]:

@@ -131,7 +131,7 @@ def diagonal_blocks(problem: Problem, setting: Setting) -> jax.Array | None:
     return jnp.zeros((n, d, d)).at[local.particles].add(own)
 
 
-def assembled_hessian(problem: Problem, setting: Setting) -> scipy.sparse.csc_matrix | None:
+def assembled_hessian(problem: Problem, setting: Setting) -> scipy.sparse.csc_array | None:
     """The Hessian of W as a sparse matrix; None for a potential without known local terms."""
     local = _local(problem, setting)
     if local is None:
@@ -141,12 +141,13 @@ def assembled_hessian(problem: Problem, setting: Setting) -> scipy.sparse.csc_ma
     if len(problem.strain_basis()) == 0:
         return matrix
     rows = np.asarray(_strain_rows(problem, setting))
-    border = scipy.sparse.csc_matrix(rows[:, : n * d])
-    corner = scipy.sparse.csc_matrix(rows[:, n * d :])
-    return scipy.sparse.bmat([[matrix, border.T], [border, corner]], format="csc")
+    border = scipy.sparse.csc_array(rows[:, : n * d])
+    corner = scipy.sparse.csc_array(rows[:, n * d :])
+    whole = scipy.sparse.block_array([[matrix, border.T], [border, corner]], format="csc")
+    return scipy.sparse.csc_array(whole)
 
 
-def scatter(particles: np.ndarray, blocks: np.ndarray, n: int, d: int) -> scipy.sparse.csc_matrix:
+def scatter(particles: np.ndarray, blocks: np.ndarray, n: int, d: int) -> scipy.sparse.csc_array:
     """Sum of local blocks (T, k, k, d, d) over their particles (T, k): (n d, n d)."""
     present = np.abs(blocks).max(axis=(1, 2, 3, 4), initial=0.0) > 0.0
     particles, blocks = particles[present], blocks[present]
@@ -155,7 +156,7 @@ def scatter(particles: np.ndarray, blocks: np.ndarray, n: int, d: int) -> scipy.
     blocks = blocks.transpose(0, 1, 3, 2, 4)
     row = np.broadcast_to(dof[:, :, :, None, None], blocks.shape)
     column = np.broadcast_to(dof[:, None, None, :, :], blocks.shape)
-    return scipy.sparse.coo_matrix(
+    return scipy.sparse.coo_array(
         (blocks.ravel(), (row.ravel(), column.ravel())), shape=(n * d, n * d)
     ).tocsc()
 

@@ -176,7 +176,7 @@ class LBFGS:
         update, memory = self._parts(problem).update(
             gradient, memory, z, value=value, grad=gradient, value_fn=problem.energy
         )
-        return Step(z + update, optax.tree.get(memory, "grad"), memory)
+        return Step(z + jnp.asarray(update), optax.tree.get(memory, "grad"), memory)
 
 
 MINIMIZERS: dict[str, Minimizer] = {
@@ -249,9 +249,9 @@ def _shift(z: jax.Array, dz: jax.Array, **_: Any) -> jax.Array:
 
 
 def _limit_step(largest: jax.Array) -> optax.GradientTransformation:
-    def update(step, state, params=None):
+    def update(updates, state, params=None):
         del params
-        scale = jnp.minimum(1.0, largest / jnp.maximum(jnp.max(jnp.abs(step)), 1e-300))
-        return step * scale, state
+        longest = jnp.maximum(jnp.max(jnp.abs(updates)), 1e-300)
+        return updates * jnp.minimum(1.0, largest / longest), state
 
-    return optax.GradientTransformation(lambda _: optax.EmptyState(), update)
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)

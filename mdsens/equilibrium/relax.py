@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from mdsens.catalogue import CELL_MODES, MINIMIZERS
 from mdsens.equilibrium.eager import Progress, find_minimum
@@ -152,7 +153,7 @@ def _check_options(minimizer: str, cell: str, system: System) -> None:
 
 def _source(potential: Potential, system: System, frozen: Any, given: CellList | None) -> Any:
     """What rebuilds the neighbour list inside a transformation; None where all is concrete."""
-    traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(frozen))
+    traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(frozen))
     if given is not None or not traced:
         return given
     return AllPairs.sized_for(system) if potential.uses_pairs else NoPairs()
@@ -186,13 +187,13 @@ def _with_derivative(
     arguments = (params, cell, pressure, here.setting)
     z = attach(stationary, problem.start(found), arguments, solve=solve)
     positions, cell = problem.configuration(z, replace(found, cell=cell))
-    if isinstance(report.converged, jax.core.Tracer):
+    if isinstance(report.converged, Tracer):
         positions = jnp.where(report.converged, positions, jnp.nan)
     # Contacts of rattlers carry no force; left in the list they would carry derivatives.
     neighbors = jax.tree.map(
         lambda a, b: jnp.where(here.sound, a, b), here.setting.neighbors, found.neighbors
     )
     minimum = Minimum(positions, cell, neighbors, problem.pbc, report, found.fixed)
-    if not isinstance(report.converged, jax.core.Tracer) and not bool(report.converged):
+    if not isinstance(report.converged, Tracer) and not bool(report.converged):
         raise NotConverged(why_not_converged(report), minimum)
     return minimum

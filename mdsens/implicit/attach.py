@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 import jax
+from jax.flatten_util import ravel_pytree
 
 from mdsens.implicit.auto import AUTO
 from mdsens.implicit.condition import Residual, close, require_unknowns
@@ -82,13 +83,24 @@ def _implicit_function_theorem(
 def solve_linear(solve: Certified, matvec: Callable[[Any], Any], b: Any) -> Any:
     """x with A x = b as a function JAX can differentiate, transpose and batch.
 
-    Derivatives of the solve are again solves: lax.custom_linear_solve never looks inside.
+    Derivatives of the solve are again solves: lax.custom_linear_solve never looks inside. It is
+    given one flat vector, because it cannot transpose with a cotangent for some leaves only.
     """
-    transpose = None if solve.symmetric else solve
+    flat, unravel = ravel_pytree(b)
+
+    def product(x: jax.Array) -> jax.Array:
+        return ravel_pytree(matvec(unravel(x)))[0]
+
+    def solve_flat(flat_matvec: Callable[[jax.Array], jax.Array], r: jax.Array) -> jax.Array:
+        return ravel_pytree(solve(lambda x: unravel(flat_matvec(ravel_pytree(x)[0])), unravel(r)))[
+            0
+        ]
+
+    transpose = None if solve.symmetric else solve_flat
     x = jax.lax.custom_linear_solve(
-        matvec, guard(b, Side.INPUT), solve, transpose, symmetric=solve.symmetric
+        product, guard(flat, Side.INPUT), solve_flat, transpose, symmetric=solve.symmetric
     )
-    return guard(x, Side.OUTPUT)
+    return unravel(guard(x, Side.OUTPUT))
 
 
 def _negative(tree: Any) -> Any:

@@ -7,10 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from mdsens.errors import InputError
+from mdsens.implicit.hoist import hoist
 from mdsens.implicit.leaves import split
 from mdsens.linear.precision import require_float64
 
@@ -21,28 +20,19 @@ def close(optimality_fun: Callable[..., Any], sol: Any, args: tuple) -> tuple[Re
     """Turn F(sol, *args) into (residual, theta) with F = residual(sol, theta).
 
     theta lists the traceable leaves of `args`, and every value being transformed that F closes
-    over: a rule of differentiation sees nothing but its arguments, so a parameter smuggled in by a
-    closure would have a silent derivative of zero. Constants stay inside.
+    over.
 
     Raises:
         InputError: F(sol, *args) has not the structure, shapes or type of sol.
     """
     dynamic, rebuild = split(args)
-
-    def flat(x: Any, theta: list[Any]) -> Any:
-        return optimality_fun(x, *rebuild(theta))
-
-    closed, shape = jax.make_jaxpr(flat, return_shape=True)(sol, dynamic)
+    explicit, captured, shape = hoist(
+        lambda inputs: optimality_fun(inputs[0], *rebuild(inputs[1])), (sol, dynamic)
+    )
     require_same_shape(shape, sol)
-    hoisted = [isinstance(const, Tracer) for const in closed.consts]
-    captured = [c for c, h in zip(closed.consts, hoisted, strict=True) if h]
-    treedef = jax.tree_util.tree_structure(shape)
 
     def residual(x: Any, theta: Sequence[Any]) -> Any:
-        own, fresh = theta[: len(dynamic)], iter(theta[len(dynamic) :])
-        consts = [next(fresh) if h else c for c, h in zip(closed.consts, hoisted, strict=True)]
-        fun = jaxpr_as_fun(ClosedJaxpr(closed.jaxpr, consts))
-        return jax.tree_util.tree_unflatten(treedef, fun(*jax.tree_util.tree_leaves(x), *own))
+        return explicit(theta[len(dynamic) :], (x, list(theta[: len(dynamic)])))
 
     return residual, [*dynamic, *captured]
 

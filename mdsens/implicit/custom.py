@@ -13,7 +13,8 @@ from mdsens.errors import InputError
 from mdsens.implicit.attach import attach
 from mdsens.implicit.auto import AUTO
 from mdsens.implicit.condition import require_same_shape
-from mdsens.implicit.leaves import stopped
+from mdsens.implicit.hoist import hoist
+from mdsens.implicit.leaves import closes_over_tracers, split, stopped
 from mdsens.implicit.signature import as_positional, signature_of, with_defaults
 
 Solver = Callable[..., Any]
@@ -60,7 +61,7 @@ def custom_root(
         def solved(*args: Any, **kwargs: Any) -> Any:
             args, kwargs = with_defaults(signature, args, kwargs)
             theta = as_positional(reference, args, kwargs)[1:]
-            result = solver(*stopped(args), **stopped(kwargs))
+            result = _run(solver, *stopped((args, kwargs)))
             sol, put_back = _split_aux(result) if has_aux else (result, lambda x: x)
             return put_back(attach(optimality_fun, sol, theta, solve))
 
@@ -87,6 +88,27 @@ def custom_fixed_point(
         return jax.tree_util.tree_map(lambda a, b: a - b, image, x)
 
     return custom_root(optimality_fun, has_aux, solve, reference_signature)
+
+
+def _run(solver: Solver, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """The solver's result, and not a derivative of anything it closes over.
+
+    A loop inside the solver would be differentiated on behalf of a parameter in its closure, which
+    reverse mode cannot. Where there is none the solver is simply called, and may be host code.
+    """
+    if not closes_over_tracers(solver):
+        return solver(*args, **kwargs)
+    dynamic, rebuild = split((args, kwargs))
+    put_back: list[Callable[[list[Any]], Any]] = []
+
+    def traced(inputs: list[Any]) -> list[Any]:
+        own_args, own_kwargs = rebuild(inputs)
+        arrays, whole = split(solver(*own_args, **own_kwargs))
+        put_back.append(whole)
+        return arrays
+
+    explicit, captured, _ = hoist(traced, dynamic)
+    return put_back[0](explicit(stopped(captured), dynamic))
 
 
 def _split_aux(result: Any) -> tuple[Any, Callable[[Any], Any]]:

@@ -7,11 +7,15 @@ not. Which case it is depends on A alone, so that a batch of right-hand sides sh
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.scipy.linalg import lu_factor, lu_solve
 
+from mdsens.implicit.checked import arbitrary
 from mdsens.linear.accuracy import EPS, allowance
 
 # Singular values below this fraction of the largest are rounding: products with A are good to
@@ -19,6 +23,8 @@ from mdsens.linear.accuracy import EPS, allowance
 CUTOFF = 1e-12
 
 
+# Compiled once per shape, so that eager derivatives do not compile anew at every call.
+@partial(jax.jit, static_argnames="rtol")
 def solve_matrix(matrix: jax.Array, b: jax.Array, rtol: float) -> jax.Array:
     """x = A^+ b for A (n, n) and b (n,); NaN where the residual betrays a failure."""
     factor = lu_factor(matrix)
@@ -38,12 +44,11 @@ def _eliminate(matrix: jax.Array, factor: tuple, b: jax.Array) -> jax.Array:
 
 def _smallest(factor: tuple, n: int) -> jax.Array:
     """The smallest singular value of A, from above, by inverse iteration; 0 for a zero pivot."""
-    v = jax.random.normal(jax.random.key(0), (n,), jnp.float64)
-    growth = jnp.ones(())
-    for _ in range(3):
-        v = v / jnp.linalg.norm(v)
-        v = lu_solve(factor, lu_solve(factor, v, trans=1))
-        growth = jnp.sqrt(jnp.linalg.norm(v))
+
+    def grow(_: Any, v: jax.Array) -> jax.Array:
+        return lu_solve(factor, lu_solve(factor, v / jnp.linalg.norm(v), trans=1))
+
+    growth = jnp.sqrt(jnp.linalg.norm(lax.fori_loop(0, 3, grow, arbitrary(n))))
     return jnp.where(jnp.isfinite(growth), 1 / growth, 0.0)
 
 
@@ -75,6 +80,6 @@ def _solves(matrix: jax.Array, x: jax.Array, b: jax.Array, rtol: float) -> jax.A
     r = b - matrix @ x
     norm, left = jnp.linalg.norm(matrix), jnp.linalg.norm(r)
     # A = 0 says nothing about x (the root of x^2 = theta at 0): no minimum-norm answer then.
-    small = left <= allowance(jnp.linalg.norm(b), jnp.linalg.norm(x), norm, rtol)
+    allowed = allowance(jnp.linalg.norm(b), jnp.linalg.norm(x), norm, rtol)
     slope = jnp.linalg.norm(matrix.T @ r)
-    return small | ((norm > 0) & (slope <= rtol * norm * left))
+    return (left <= allowed) | ((norm > 0) & (slope <= norm * allowed))

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdsens._jaxmd import partition, space
+from mdsens._jaxmd import partition, quiet, space
 from mdsens.errors import InputError
 from mdsens.neighbors.pairs import Pairs
 from mdsens.system import System, heights
@@ -91,7 +91,7 @@ class CellList:
                 f"{radius:.6g}, so a preallocated list cannot hold it; relax outside jit (all "
                 "periodic images are summed there) or use a larger cell"
             )
-        box = jnp.asarray(_upper_triangular(_padded_cell(system, radius)))
+        box = jnp.asarray(upper_triangular(_padded_cell(system, radius)))
         displacement, _ = space.periodic_general(box, fractional_coordinates=True)
         fns = partition.neighbor_list(
             displacement,
@@ -100,19 +100,25 @@ class CellList:
             fractional_coordinates=True,
             format=partition.NeighborListFormat.OrderedSparse,
         )
-        allocated = fns.allocate(_fractional(system, radius), box=box)
+        with quiet():
+            allocated = fns.allocate(_fractional(system, radius), box=box)
         return CellList(allocated, radius, system.pbc)
 
     def build(self, system: System) -> Pairs:
         """The list at `system`'s positions, which may be traced; flags overflow."""
         positions, cell = jnp.asarray(system.positions), jnp.asarray(system.cell)
-        box = _upper_triangular(_padded_cell(system, self.radius))
-        found = self.allocated.update(_fractional(system, self.radius), box=box)
+        box = upper_triangular(_padded_cell(system, self.radius))
+        with quiet():
+            found = self.allocated.update(_fractional(system, self.radius), box=box)
         n = positions.shape[0]
         valid = found.idx[0] < n
         i, j = jnp.where(valid, found.idx, 0)
         shift = _nearest_image(positions[j] - positions[i], cell, self.pbc)
-        too_small = found.cell_size_too_small != 0
+        # A cell that has shrunk since the allocation may have outgrown jax-md's grid, or the one
+        # image per pair.
+        too_small = (found.cell_size_too_small != 0) | (
+            self.radius > 0.5 * _smallest_height(cell, self.pbc)
+        )
         return Pairs(
             i, j, shift, valid, jnp.asarray(self.radius), positions, cell,
             (found.did_buffer_overflow != 0) | too_small,
@@ -139,11 +145,15 @@ def _smallest_height(cell: Any, pbc: tuple[bool, ...]) -> Any:
 
 
 def _padded_cell(system: System, radius: float) -> jax.Array:
-    """The cell with free directions made wide: a wrap there only lists pairs that are far apart."""
+    """The cell with free directions made wide: a wrap there only lists pairs that are far apart.
+
+    They are also made orthogonal to the rest, or a slanted one would leave the cell flat.
+    """
     positions, cell = jnp.asarray(system.positions), jnp.asarray(system.cell)
     extent = jnp.max(jnp.ptp(positions, axis=0)) + 3.0 * radius
-    unit = cell / jnp.linalg.norm(cell, axis=1, keepdims=True)
-    return jnp.where(jnp.array(system.pbc)[:, None], cell, unit * extent)
+    order = sorted(range(len(system.pbc)), key=lambda a: not system.pbc[a])
+    frame = jnp.linalg.qr(cell[jnp.array(order)].T)[0].T[jnp.argsort(jnp.array(order))]
+    return jnp.where(jnp.array(system.pbc)[:, None], cell, frame * extent)
 
 
 def _fractional(system: System, radius: float) -> jax.Array:
@@ -151,7 +161,7 @@ def _fractional(system: System, radius: float) -> jax.Array:
     return jnp.mod(jnp.asarray(system.positions) @ frame, 1.0)
 
 
-def _upper_triangular(cell: jax.Array) -> jax.Array:
+def upper_triangular(cell: jax.Array) -> jax.Array:
     """jax-md's box: columns are lattice vectors, rotated to upper triangular, positive diagonal."""
     r = jnp.linalg.qr(jnp.asarray(cell).T)[1]
     return jnp.triu(r * jnp.sign(jnp.diagonal(r))[:, None])

@@ -6,9 +6,10 @@ Any shape of cell, any number of images, no compilation, O(N log N).
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from mdsens.errors import InputError
 from mdsens.neighbors.pairs import Pairs
@@ -24,8 +25,8 @@ def find_pairs(
     """(i, j, S) of all pairs of images closer than `radius`; see `pairs` for the convention."""
     wrap, home = _wrap(positions, cell, pbc)
     copies, owner, image = _copies(home, cell, pbc, radius)
-    tree = cKDTree(copies)
-    found = cKDTree(home).sparse_distance_matrix(tree, radius, output_type="coo_matrix")
+    tree = KDTree(copies)
+    found = KDTree(home).sparse_distance_matrix(tree, radius, output_type="coo_matrix")
     i, k = found.row, found.col
     j, shift = owner[k], image[k]
     keep = (i < j) | ((i == j) & _leading_positive(shift))
@@ -79,7 +80,7 @@ def _copies(
     """All images that can lie within `radius` of the home cell: positions, owners, S."""
     height = heights(cell)
     reach = [int(np.ceil(radius / h)) if p else 0 for h, p in zip(height, pbc, strict=True)]
-    n_images = int(np.prod([2 * m + 1 for m in reach], dtype=np.int64))
+    n_images = prod(2 * m + 1 for m in reach)
     if n_images * len(home) > MAX_COPIES:
         raise InputError(
             f"cell: heights {np.round(height, 6).tolist()} are so small against the interaction "

@@ -135,6 +135,21 @@ class Sum(Potential):
             params[b], positions, cell, neighbors
         )
 
+    def strained_energy(
+        self,
+        params: Params,
+        positions: jax.Array,
+        cell: jax.Array,
+        neighbors: Pairs,
+        strain: jax.Array,
+    ) -> jax.Array:
+        # Each addend knows how it is strained.
+        a, b = self.names
+        here = (positions, cell, neighbors, strain)
+        return self.first.strained_energy(params[a], *here) + self.second.strained_energy(
+            params[b], *here
+        )
+
     def local_hessian(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
     ) -> LocalHessian | None:

@@ -18,7 +18,7 @@ from mdsens.catalogue import POTENTIALS, PotentialEntry
 from mdsens.errors import InputError
 from mdsens.linear import require_float64
 from mdsens.neighbors import Pairs
-from mdsens.parameters import Table, index_matrix, resolve
+from mdsens.parameters import Table, active_parameters, check_keys, index_matrix, resolve
 from mdsens.potentials.base import LocalHessian, Params, Potential
 from mdsens.system import System
 
@@ -96,7 +96,8 @@ class PairPotential(Potential):
 
     def _mixed(self, params: Params, neighbors: Pairs) -> dict[str, jax.Array]:
         """Pair parameters, () or (P,)."""
-        missing = {p.name for p in self.entry.parameters if p.default_rule is None} - set(params)
+        known = active_parameters(self.entry, self.options)
+        missing = {p.name for p in known} - set(params)
         if missing:
             raise InputError(
                 f"{self.kind}: parameters lack {', '.join(sorted(missing))}; make them with "
@@ -108,6 +109,7 @@ class PairPotential(Potential):
 def _mix(name: str, value: Any, neighbors: Pairs) -> jax.Array:
     i, j = neighbors.i, neighbors.j
     if isinstance(value, Table):
+        check_keys(name, value.keys, neighbors.type_names)
         index = index_matrix(value.keys, neighbors.type_names)
         a, b = neighbors.types[i], neighbors.types[j]
         if index is not None:
