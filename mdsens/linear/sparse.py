@@ -110,6 +110,8 @@ class SparseFactor:
 
     def apply(self, b: np.ndarray) -> np.ndarray:
         """One unrefined solve, b (n,) or (n, c); NaN if the factorisation broke down."""
+        if not len(self.projector.kept):
+            return np.zeros_like(b)
         x = np.full_like(b, np.nan)
         if self._lu is None:
             return x
@@ -128,6 +130,8 @@ class SparseFactor:
         The pivots of a symmetric elimination are those of L D L^T, and count by Sylvester's law.
         """
         lu = self._lu
+        if not len(self.projector.kept):
+            return 0
         if lu is None or not np.array_equal(lu.perm_r, lu.perm_c):
             return -1
         return int(np.sum(lu.U.diagonal() < 0))
@@ -144,6 +148,9 @@ class SparseFactor:
         reduced = sp.csc_matrix(self.matrix[kept][:, kept])
         if not np.all(np.isfinite(self.matrix.data)):
             return None, Outcome.NOT_FINITE
+        if not len(kept):
+            # Everything is fixed or loose: zero is the solution of whatever is asked.
+            return None, Outcome.CONVERGED
         if not np.all(abs(reduced).max(axis=0).toarray()):
             return None, Outcome.SINGULAR
         for eliminate in (_symmetric_elimination, _pivoting_elimination):
