@@ -145,15 +145,11 @@ def _smallest_height(cell: Any, pbc: tuple[bool, ...]) -> Any:
 
 
 def _padded_cell(system: System, radius: float) -> jax.Array:
-    """The cell with free directions made wide: a wrap there only lists pairs that are far apart.
-
-    They are also made orthogonal to the rest, or a slanted one would leave the cell flat.
-    """
+    """The cell with free directions made wide: a wrap there only lists pairs that are far apart."""
     positions, cell = jnp.asarray(system.positions), jnp.asarray(system.cell)
     extent = jnp.max(jnp.ptp(positions, axis=0)) + 3.0 * radius
-    order = sorted(range(len(system.pbc)), key=lambda a: not system.pbc[a])
-    frame = jnp.linalg.qr(cell[jnp.array(order)].T)[0].T[jnp.argsort(jnp.array(order))]
-    return jnp.where(jnp.array(system.pbc)[:, None], cell, frame * extent)
+    unit = cell / jnp.linalg.norm(cell, axis=1, keepdims=True)
+    return jnp.where(jnp.array(system.pbc)[:, None], cell, unit * extent)
 
 
 def _fractional(system: System, radius: float) -> jax.Array:
