@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
 
+import jax
+
 from mdsens.errors import MdsensError
 
 
@@ -52,7 +54,8 @@ def _transform_slope(primals: tuple, tangents: tuple) -> tuple:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Around calls of jax-md's neighbour lists: without a grid they store 64-bit particle numbers
-    as 32-bit ones, which is harmless, and of which JAX warns."""
-    with warnings.catch_warnings():
+    as 32-bit ones, which is harmless, and of which JAX warns. With one they lean on NumPy's rank
+    promotion, which strict callers forbid."""
+    with warnings.catch_warnings(), jax.numpy_rank_promotion("allow"):
         warnings.filterwarnings("ignore", "scatter inputs have incompatible types", FutureWarning)
         yield

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -29,7 +30,12 @@ Observable = Callable[[Potential, Any, Any], jax.Array]
 def energy(potential: Potential, params: Any, state: Any) -> jax.Array:
     """Total potential energy E, ()."""
     s = as_configuration(potential, params, state)
-    return potential.energy(params, s.positions, s.cell, s.neighbors)
+    return _energy(potential, params, s.positions, s.cell, s.neighbors)
+
+
+@partial(jax.jit, static_argnums=0)
+def _energy(potential: Potential, params: Any, positions: Any, cell: Any, pairs: Any) -> jax.Array:
+    return potential.energy(params, positions, cell, pairs)
 
 
 def stress(potential: Potential, params: Any, state: Any) -> jax.Array:
@@ -40,13 +46,16 @@ def stress(potential: Potential, params: Any, state: Any) -> jax.Array:
     """
     s = as_configuration(potential, params, state)
     _require_periodic(s, "stress")
+    return _stress(potential, params, s.positions, s.cell, s.neighbors)
 
+
+@partial(jax.jit, static_argnums=0)
+def _stress(potential: Potential, params: Any, positions: Any, cell: Any, pairs: Any) -> jax.Array:
     def strained(strain: jax.Array) -> jax.Array:
         symmetric = 0.5 * (strain + strain.T)
-        return potential.strained_energy(params, s.positions, s.cell, s.neighbors, symmetric)
+        return potential.strained_energy(params, positions, cell, pairs, symmetric)
 
-    d = s.cell.shape[0]
-    return jax.grad(strained)(jnp.zeros((d, d))) / jnp.abs(jnp.linalg.det(s.cell))
+    return jax.grad(strained)(jnp.zeros_like(cell)) / jnp.abs(jnp.linalg.det(cell))
 
 
 def pressure(potential: Potential, params: Any, state: Any) -> jax.Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,7 +13,6 @@ import scipy.sparse
 
 from mdsens.equilibrium.problem import Problem, Setting, spacing
 from mdsens.gauge import rattlers, rigid_projector
-from mdsens.implicit import Certified
 from mdsens.linear import Operator, Projector, choose
 from mdsens.potentials import LocalHessian
 
@@ -26,11 +25,11 @@ class Backbone(NamedTuple):
     """A state without what does not take part in its rigidity.
 
     Attributes:
-        setting: with the contacts of rattlers taken out of the list.
+        setting: with the contacts of rattlers taken out of the list, if that is sound.
         projector: removes rattlers, fixed particles and rigid motions.
         rattlers: (N,) bool.
         nudge: (n,) a step that frees rattlers from contacts they still touch.
-        sound: the contacts taken out carry no load to speak of.
+        sound: contacts of rattlers carry no load to speak of.
     """
 
     setting: Setting
@@ -55,8 +54,10 @@ def backbone(problem: Problem, setting: Setting) -> Backbone:
     loose, nudge, sound = jnp.zeros(n, bool), jnp.zeros(n * d + m), jnp.asarray(True)
     if touching is not None:
         loose = rattlers(s.neighbors, touching, fixed, d)
-        setting = replace(setting, neighbors=s.neighbors.without(loose))
-        nudge, sound = _loose_forces(problem, s, setting, loose)
+        less = s.neighbors.without(loose)
+        nudge, sound = _loose_forces(problem, s, replace(s, neighbors=less), loose)
+        valid = jnp.where(sound, less.valid, s.neighbors.valid)
+        setting = replace(s, neighbors=replace(less, valid=valid))
     projector = rigid_projector(s.positions, s.cell, problem.pbc, fixed, loose, m)
     return Backbone(setting, projector, loose, nudge, sound)
 
@@ -99,28 +100,33 @@ def operator_at(problem: Problem, setting: Setting) -> Operator:
     return Operator(lambda v: problem.hessian_product(z, setting, v), z.size, blocks)
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class ProjectedSolve(Certified):
-    """x = (P H P)^+ b: the solve behind every derivative of a relaxed state under jit.
+def cholesky(problem: Problem, here: Backbone) -> tuple[jax.Array, jax.Array]:
+    """Lower factor of P H P + s (1 - P), NaN unless H is positive on the complement, and s = |H|."""
+    p = here.projector
+    matrix = p(p(dense_hessian(problem, here.setting)).T)
+    scale = jnp.maximum(jnp.max(jnp.sum(jnp.abs(matrix), axis=1)), 1e-300)
+    lifted = matrix + scale * (jnp.eye(p.size) - p(jnp.eye(p.size)))
+    return jnp.linalg.cholesky(0.5 * (lifted + lifted.T)), scale
 
-    Attributes:
-        projector, blocks: of the state.
-        sound: False turns every answer into NaN.
-        solver: a traceable solver of `mdsens.linear`.
-    """
 
-    symmetric = True
-    projector: Projector
-    blocks: jax.Array | None
-    sound: jax.Array
-    solver: Any = field(metadata={"static": True})
-
-    def __call__(self, matvec: Any, b: jax.Array) -> jax.Array:
-        operator = Operator(matvec, b.size, blocks=self.blocks)
-        x, info = self.solver.solve(operator, b, self.projector)
-        # A saddle is not a minimum: whoever asked for one is not given the derivative of the other.
-        return jnp.where(self.sound & (info.negative <= 0), x, jnp.nan)
+def dense_hessian(problem: Problem, setting: Setting) -> jax.Array:
+    """d2W/dz2 as an (n, n) array: local blocks where known, else n products."""
+    local = _local(problem, setting)
+    if local is None:
+        return operator_at(problem, setting).dense()
+    n, d = setting.positions.shape
+    blocks = jnp.zeros((n, d, n, d))
+    k = local.particles.shape[1]
+    for a in range(k):
+        for b in range(k):
+            i, j = local.particles[:, a], local.particles[:, b]
+            blocks = blocks.at[i, :, j, :].add(local.blocks[:, a, b])
+    matrix = blocks.reshape(n * d, n * d)
+    if len(problem.strain_basis()) == 0:
+        return matrix
+    rows = _strain_rows(problem, setting)
+    border, corner = rows[:, : n * d], rows[:, n * d :]
+    return jnp.block([[matrix, border.T], [border, corner]])
 
 
 @partial(jax.jit, static_argnames="problem")

@@ -10,9 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdsens.equilibrium.linearized import Backbone, assembled_hessian, backbone, operator_at
+from mdsens.equilibrium.linearized import (
+    Backbone,
+    assembled_hessian,
+    backbone,
+    cholesky,
+    operator_at,
+)
 from mdsens.equilibrium.problem import Problem, Setting, spacing
-from mdsens.linear import SparseDirect
+from mdsens.linear import Dense, SparseDirect
 
 MAX_ITERATIONS = 12
 # A longer step than this fraction of the particle spacing leaves the region where the quadratic
@@ -41,11 +47,21 @@ def move(problem: Problem, setting: Setting, step: jax.Array) -> Setting:
 def _traced_step(problem: Problem, setting: Setting, solver: Any) -> tuple[jax.Array, jax.Array]:
     here = backbone(problem, setting)
     gradient = problem.gradient(problem.start(setting), here.setting)
-    operator = operator_at(problem, here.setting)
-    step, info = solver.solve(operator, -gradient, here.projector)
+    if isinstance(solver, Dense):
+        step = _cholesky_step(problem, here, gradient)
+    else:
+        operator = operator_at(problem, here.setting)
+        step = solver.solve(operator, -gradient, here.projector)[0]
     # A saddle attracts Newton's method as much as a minimum: where curvature is negative, descend.
-    downhill = (info.negative <= 0) & jnp.all(jnp.isfinite(step))
+    downhill = jnp.all(jnp.isfinite(step))
     return jnp.where(downhill, step + here.nudge, 0.0), downhill
+
+
+def _cholesky_step(problem: Problem, here: Backbone, gradient: jax.Array) -> jax.Array:
+    """-(P H P)^+ P g; NaN if H is not positive."""
+    p = here.projector
+    factor, _ = cholesky(problem, here)
+    return p(jax.scipy.linalg.cho_solve((factor, True), -p(gradient)))
 
 
 def _host_step(problem: Problem, setting: Setting) -> tuple[jax.Array, bool]:

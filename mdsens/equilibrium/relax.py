@@ -10,13 +10,13 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from mdsens.catalogue import CELL_MODES, MINIMIZERS
+from mdsens.equilibrium.derivative import differentiable, prepare
 from mdsens.equilibrium.eager import Progress, find_minimum
-from mdsens.equilibrium.linearized import ProjectedSolve, backbone, operator_at, solver_for
+from mdsens.equilibrium.linearized import backbone
 from mdsens.equilibrium.plan import Plan, why_not_converged
 from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.equilibrium.traced import find_minimum_traced
 from mdsens.errors import InputError, NotConverged
-from mdsens.implicit import attach
 from mdsens.linear import require_float64
 from mdsens.neighbors import AllPairs, CellList, NoPairs
 from mdsens.potentials import Potential
@@ -82,6 +82,8 @@ def relax(
     source = _source(potential, system, frozen, neighbors)
     if source is None:
         setting, report = find_minimum(problem, start, system, plan, progress)
+        if not bool(report.converged):
+            raise NotConverged(why_not_converged(report), _plain(problem, setting, report))
     else:
         setting, report = find_minimum_traced(problem, start, system, plan, source)
     return _with_derivative(problem, params, system, pressure, setting, report)
@@ -139,6 +141,10 @@ def neighbor_list(potential: Potential, params: Any, system: System, skin: float
     return CellList.allocate(system, float(potential.cutoff(params)) * (1.0 + skin))
 
 
+def _plain(problem: Problem, found: Setting, report: Report) -> Minimum:
+    return Minimum(found.positions, found.cell, found.neighbors, problem.pbc, report, found.fixed)
+
+
 def _check_options(minimizer: str, cell: str, system: System) -> None:
     if minimizer not in MINIMIZERS:
         raise InputError(f'minimizer "{minimizer}" is unknown; allowed: {", ".join(MINIMIZERS)}')
@@ -172,28 +178,17 @@ def _setting(system: System, frozen: Any) -> Setting:
 def _with_derivative(
     problem: Problem, params: Any, system: System, pressure: Any, found: Setting, report: Report
 ) -> Minimum:
-    """The minimum as a function of params, cell and pressure."""
-    here = backbone(problem, found)
-    solver, _ = solver_for(problem, here.projector.size, traced=True)
-    blocks = operator_at(problem, here.setting).blocks
-    solve = ProjectedSolve(here.projector, blocks, here.sound, solver)
+    """The minimum as a function of params, cell and pressure; plain where none is transformed."""
     # A free cell is part of the solution; a fixed one is an argument.
     cell = found.cell if problem.cell_mode != "fixed" else jnp.asarray(system.cell)
-
-    def stationary(z: jax.Array, params: Any, cell: Any, pressure: Any, rest: Setting) -> jax.Array:
-        return problem.gradient(z, replace(rest, params=params, cell=cell, pressure=pressure))
-
     pressure = jnp.asarray(pressure, float)
-    arguments = (params, cell, pressure, here.setting)
-    z = attach(stationary, problem.start(found), arguments, solve=solve)
-    positions, cell = problem.configuration(z, replace(found, cell=cell))
+    if any(isinstance(x, Tracer) for x in jax.tree.leaves((params, cell, pressure))):
+        found, solve = prepare(problem, found)
+        positions, cell = differentiable(problem, params, cell, pressure, found, solve)
+        found = replace(found, positions=positions, cell=cell)
+    else:
+        found = backbone(problem, found).setting
     if isinstance(report.converged, Tracer):
-        positions = jnp.where(report.converged, positions, jnp.nan)
-    # Contacts of rattlers carry no force; left in the list they would carry derivatives.
-    neighbors = jax.tree.map(
-        lambda a, b: jnp.where(here.sound, a, b), here.setting.neighbors, found.neighbors
-    )
-    minimum = Minimum(positions, cell, neighbors, problem.pbc, report, found.fixed)
-    if not isinstance(report.converged, Tracer) and not bool(report.converged):
-        raise NotConverged(why_not_converged(report), minimum)
-    return minimum
+        positions = jnp.where(report.converged, found.positions, jnp.nan)
+        found = replace(found, positions=positions)
+    return _plain(problem, found, report)

@@ -7,6 +7,7 @@ derivative; `root_jvp` and `root_vjp` compute one product with the Jacobian.
 from mdsens.implicit.attach import attach
 from mdsens.implicit.auto import AUTO, Auto
 from mdsens.implicit.custom import custom_fixed_point, custom_root
+from mdsens.implicit.guard import Side, guard
 from mdsens.implicit.products import root_jvp, root_vjp
 from mdsens.implicit.projected import Projected
 from mdsens.implicit.solve import Certified, Refined
@@ -17,9 +18,11 @@ __all__ = [
     "Certified",
     "Projected",
     "Refined",
+    "Side",
     "attach",
     "custom_fixed_point",
     "custom_root",
+    "guard",
     "root_jvp",
     "root_vjp",
 ]
