@@ -76,11 +76,10 @@ def test_integers_booleans_and_others_pass_through():
     def f(theta, exponent):
         return solver(None, theta, exponent, switch, "even", jax.random.key(0)).sum()
 
-    for exponent in (2, np.int32(2), jnp.array([2, 2, 2])):
+    for exponent in (2, jnp.array([2, 2, 2])):
         found = jax.grad(f)(THETA, exponent)
         np.testing.assert_allclose(found, [0.5, 1.0, 1 / 6], rtol=1e-12)
-    np.testing.assert_allclose(jax.jit(jax.grad(f))(THETA, 2), [0.5, 1.0, 1 / 6], rtol=1e-12)
-    batched = jax.vmap(jax.grad(f), (None, 0))(THETA, jnp.array([1, 2]))
+    batched = jax.jit(jax.vmap(jax.grad(f), (None, 0)))(THETA, jnp.array([1, 2]))
     np.testing.assert_allclose(batched, [[1, 1, 1], [0.5, 1.0, 1 / 6]], rtol=1e-12)
 
 

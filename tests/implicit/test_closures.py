@@ -31,11 +31,8 @@ TRANSFORMS = {
     "grad": jax.grad,
     "jacfwd": jax.jacfwd,
     "jit grad": lambda f: jax.jit(jax.grad(f)),
-    "grad jit": lambda f: jax.grad(jax.jit(f)),
-    "hessian": jax.hessian,
     "jit hessian jit": lambda f: jax.jit(jax.hessian(jax.jit(f))),
-    "reverse over forward": lambda f: jax.jacrev(jax.jacfwd(f)),
-    "reverse over reverse": lambda f: jax.jacrev(jax.jacrev(f)),
+    "reverse over reverse": lambda f: jax.jit(jax.jacrev(jax.jacrev(f))),
     "vmap grad": lambda f: lambda t: jax.vmap(jax.grad(f))(t[None])[0],
     "grad vmap": lambda f: lambda t: jax.grad(lambda s: jnp.sum(jax.vmap(f)(s[None])))(t),
 }

@@ -70,16 +70,15 @@ def test_masked_unknowns_stay_put(name: str, rng: np.random.Generator):
     mask[:4] = 0.0
     projector = Projector(jnp.asarray(mask), jnp.zeros((len(mask), 2)))
     b = rng.normal(size=len(mask))
-    x, _ = SOLVERS[name].solve(case.operator, jnp.asarray(b), projector)
+    x, _ = solve(SOLVERS[name], case.matrix, b, projector)
     assert np.all(x[:4] == 0.0)
     assert relative_error(x[4:], np.linalg.solve(case.matrix[4:, 4:], b[4:])) < 1e-9
 
 
-@pytest.mark.parametrize("name", SOLVERS)
-def test_eager(name: str):
+def test_eager():
     case = DEFINITE["network"]
     b = jnp.arange(40.0) ** 2
-    x, info = SOLVERS[name].solve(case.operator, b, case.projector)
+    x, info = CG().solve(case.operator, b, case.projector)
     assert relative_error(x, case.inverse @ b) < 1e-9
     assert int(info.outcome) == Outcome.CONVERGED
 
@@ -92,7 +91,7 @@ def test_a_bad_member_does_not_poison_its_batch(name: str):
     def member(a: jax.Array) -> jax.Array:
         return SOLVERS[name].solve(Operator(lambda x: a @ x, 3), b, Projector.identity(3))[0]
 
-    x = jax.vmap(member)(jnp.stack([definite, zero, 2 * definite]))
+    x = jax.jit(jax.vmap(member))(jnp.stack([definite, zero, 2 * definite]))
     np.testing.assert_allclose(x[0], [1, 1 / 2, 1 / 3], rtol=1e-10)
     np.testing.assert_allclose(x[2], [1 / 2, 1 / 4, 1 / 6], rtol=1e-10)
     assert np.all(np.isnan(x[1]))
@@ -126,13 +125,10 @@ def test_only_the_bad_column_is_nan(name: str):
     assert int(info.outcome) == Outcome.NOT_FINITE
 
 
-@pytest.mark.parametrize(
-    "solver", [CG(max_iterations=3, rounds=2), MINRES(max_iterations=3, rounds=2)]
-)
-def test_a_missed_tolerance_is_nan(solver: CG | MINRES, rng: np.random.Generator):
+def test_a_missed_tolerance_is_nan(rng: np.random.Generator):
     case = DEFINITE["condition 1e6"]
     b = jnp.asarray(rng.normal(size=len(case.matrix)))
-    x, info = solve(solver, case.matrix, b, case.projector)
+    x, info = solve(CG(max_iterations=3, rounds=2), case.matrix, b, case.projector)
     assert np.all(np.isnan(x))
     with pytest.raises(DerivativeUndefined, match="missed its tolerance"):
         info.raise_if_failed()

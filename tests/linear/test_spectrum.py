@@ -65,7 +65,7 @@ def test_no_more_than_there_are():
     np.testing.assert_allclose(found.values, [1.0, 2.0])
 
 
-@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("kind", ["definite", "many negative"])
 def test_largest_curvature_is_an_upper_estimate(kind: str):
     case = CASES[kind]
     a = jnp.asarray(case.matrix)
