@@ -108,15 +108,15 @@ def cluster() -> Example:
     positions = np.vstack([0.95 * ring, [[0, 0, 0.55], [0, 0, -0.6]]])
     system = make(positions, np.eye(3), (False,) * 3)
     potential = ms.potentials.LennardJones(smoothing="none")
-    return Example(potential, potential.parameters(system, epsilon=1.0, sigma=1.0, cutoff=10.0), system)
+    return Example(
+        potential, potential.parameters(system, epsilon=1.0, sigma=1.0, cutoff=10.0), system
+    )
 
 
 def held_cluster() -> Example:
     """The same with one atom held: three rotations remain."""
     free = cluster()
-    system = make(
-        free.system.positions, np.eye(3), (False,) * 3, fixed=[k == 2 for k in range(7)]
-    )
+    system = make(free.system.positions, np.eye(3), (False,) * 3, fixed=[k == 2 for k in range(7)])
     return Example(free.potential, free.params, system)
 
 
@@ -136,7 +136,11 @@ def walled_discs() -> Example:
     height = system.cell[1, 1]
     fixed = system.positions[:, 1] > 0.8 * height
     system = make(
-        system.positions, system.cell, (True, True), fixed=fixed, diameter=system.columns["diameter"]
+        system.positions,
+        system.cell,
+        (True, True),
+        fixed=fixed,
+        diameter=system.columns["diameter"],
     )
     potential = ms.potentials.SoftSphere()
     return Example(potential, potential.parameters(system, diameter="diameter"), system)

@@ -130,7 +130,7 @@ def apply_inverse(
 def _chosen(solver: str, problem: Problem, n: int, rtol: float) -> tuple[Any, str]:
     if solver == "auto":
         return solver_for(problem, n, traced=False, rtol=rtol)
-    if solver == "sparse" and not problem.potential.uses_pairs:
+    if solver == "sparse" and not problem.potential.is_local:
         raise InputError(
             f'solver = "sparse" needs a potential with known local terms, and '
             f'{problem.potential.kind} has none; use "auto", "dense", "cg" or "minres"'

@@ -86,7 +86,7 @@ def solver_for(problem: Problem, n: int, traced: bool, rtol: float = 1e-10) -> t
         n,
         problem.dimension,
         definite=True,
-        local=problem.potential.uses_pairs,
+        local=problem.potential.is_local,
         device=jax.default_backend(),
         traced=traced,
         rtol=rtol,

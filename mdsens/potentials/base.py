@@ -42,6 +42,11 @@ class Potential(ABC):
         return True
 
     @property
+    def is_local(self) -> bool:
+        """Whether `local_hessian` knows the second derivatives term by term."""
+        return False
+
+    @property
     @abstractmethod
     def kind(self) -> str:
         """The name it has in a RUN.toml."""
@@ -107,6 +112,10 @@ class Sum(Potential):
     @property
     def uses_pairs(self) -> bool:
         return self.first.uses_pairs or self.second.uses_pairs
+
+    @property
+    def is_local(self) -> bool:
+        return self.first.is_local and self.second.is_local
 
     @property
     def names(self) -> tuple[str, str]:

@@ -41,6 +41,10 @@ class PairPotential(Potential):
         return self.entry.kind
 
     @property
+    def is_local(self) -> bool:
+        return True
+
+    @property
     def options(self) -> dict[str, str]:
         return {name: getattr(self, name) for name, _ in self.entry.options}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ FIXED_CELL = [name for name in EXAMPLES if name != "free_cell"]
 class Solved:
     """One example, relaxed and linearised once for all tests."""
 
-    cache: dict[str, Solved] = {}
+    cache: ClassVar[dict[str, Solved]] = {}
 
     def __init__(self, name: str):
         self.example: Example = EXAMPLES[name]()

@@ -135,6 +135,7 @@ def test_derivative_with_respect_to_the_cell():
         assert float(found[k]) == pytest.approx(float(difference), rel=2e-6)
 
 
+@pytest.mark.slow
 def test_preallocated_list_under_jit():
     """Big enough for a cell list; the search starts away from the minimum and renews the list."""
     system = random_discs(60, 0.95, 6)
