@@ -39,7 +39,8 @@ def attach(
     is zero. Composes with jvp, vjp, jacfwd, jacrev, every nesting of them, vmap and jit.
 
     Args:
-        optimality_fun: F(sol, *args) -> pytree like sol; traceable by JAX.
+        optimality_fun: F(sol, *args) -> pytree like sol; traceable by JAX, and differentiable in
+            reverse mode too (no while loop around sol) unless `solve` says that A is symmetric.
         sol: pytree of float64 arrays, a root of F to the accuracy wanted of the derivative.
         args: pytrees. Integer and boolean arrays have no derivative; strings, functions, Python
             ints and None are passed on untouched.
@@ -52,8 +53,8 @@ def attach(
     Raises:
         InputError: F does not return something like sol, or sol holds integers.
         Float32Error: anything is in single precision.
-        DerivativeUndefined: in eager code, where the linear solve fails; under jit and vmap the
-            derivative is NaN instead.
+        DerivativeUndefined: in eager code, where the linear solve fails; under jit and vmap (and
+            so from jacfwd and jacrev, which use it) the derivative is NaN instead.
     """
     sol = stopped(require_unknowns(sol))
     require_float64(args)
@@ -72,6 +73,7 @@ def _attached(residual: Residual, rebuild: Any, sol: Any, theta: Any, arrays: An
 def _implicit_function_theorem(
     residual: Residual, rebuild: Any, primals: tuple, tangents: tuple
 ) -> tuple[Any, Any]:
+    # What the solve carries (a projector, a preconditioner) steers the solution, not its value.
     sol, theta, arrays = primals
     x = _attached(residual, rebuild, sol, theta, arrays)
     # Linearised once, not re-evaluated in every iteration of the solver.

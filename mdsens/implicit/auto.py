@@ -30,7 +30,7 @@ class Auto(Certified):
         rtol: largest relative residual accepted.
     """
 
-    dense_limit: int = 2000
+    dense_limit: int = 1000
     rtol: float = 1e-10
 
     def __call__(self, matvec: Matvec, b: Any) -> Any:

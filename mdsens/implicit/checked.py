@@ -21,8 +21,8 @@ from mdsens.linear.accuracy import EPS, allowance
 Matvec = Callable[[jax.Array], jax.Array]
 _POWER_STEPS = 8
 # |A^T r| / |A| |r| of a least-squares solution: an error of this size along the eigenvector of an
-# eigenvalue 1e-6 |A| still leaves x right to 1e-7.
-_ORTHOGONAL = 1e-13
+# eigenvalue 1e-6 |A| still leaves x right to 1e-6.
+_ORTHOGONAL = 1e-12
 _ROUNDING = 8.0
 
 

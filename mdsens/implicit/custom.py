@@ -18,6 +18,11 @@ from mdsens.implicit.leaves import closes_over_tracers, split, stopped
 from mdsens.implicit.signature import as_positional, signature_of, with_defaults
 
 Solver = Callable[..., Any]
+_NEEDS_CONCRETE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
 
 
 def custom_root(
@@ -93,11 +98,19 @@ def custom_fixed_point(
 def _run(solver: Solver, args: tuple, kwargs: dict[str, Any]) -> Any:
     """The solver's result, and not a derivative of anything it closes over.
 
-    A loop inside the solver would be differentiated on behalf of a parameter in its closure, which
-    reverse mode cannot. Where there is none the solver is simply called, and may be host code.
+    Called as it is, a solver with a parameter in its closure would be differentiated by it: a waste,
+    and impossible in reverse mode where it loops by lax.while_loop. So it is traced with the
+    closure's values made arguments, unless it needs them concrete, as a Python loop does.
     """
     if not closes_over_tracers(solver):
         return solver(*args, **kwargs)
+    try:
+        return _run_explicitly(solver, args, kwargs)
+    except _NEEDS_CONCRETE:
+        return solver(*args, **kwargs)
+
+
+def _run_explicitly(solver: Solver, args: tuple, kwargs: dict[str, Any]) -> Any:
     dynamic, rebuild = split((args, kwargs))
     put_back: list[Callable[[list[Any]], Any]] = []
 

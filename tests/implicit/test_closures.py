@@ -44,6 +44,20 @@ def test_closed_over_parameters_are_differentiated(name: str):
     np.testing.assert_allclose(found, expected(TRANSFORMS[name]), rtol=1e-9, atol=1e-11)
 
 
+def test_a_python_loop_over_a_closed_over_parameter():
+    def f(theta):
+        @custom_root(lambda x: x * x - theta)
+        def solver(init):
+            x = init
+            while abs(x * x - theta) > 1e-13:
+                x = 0.5 * (x + theta / x)
+            return x
+
+        return solver(1.0)
+
+    np.testing.assert_allclose(jax.grad(f)(2.0), 0.5 / np.sqrt(2), rtol=1e-12)
+
+
 def test_half_hidden():
     """One parameter passed, one closed over, one closed over by an inner function."""
 
