@@ -32,6 +32,10 @@ class Derivative:
     solve_residual: float = 0.0
     derivative_error: float = 0.0
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The value, so that np.asarray(result.sensitivity[observable][parameter]) is the array."""
+        return np.array(self.value, dtype=dtype, copy=copy)
+
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
@@ -94,3 +98,13 @@ class Result:
     sensitivity: Mapping[str, Mapping[str, Derivative]]
     certificate: Certificate
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """(N, d) relaxed coordinates."""
+        return np.asarray(self.system.positions)
+
+    @property
+    def cell(self) -> np.ndarray:
+        """(d, d) relaxed cell, rows are lattice vectors."""
+        return np.asarray(self.system.cell)

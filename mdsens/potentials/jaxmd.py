@@ -134,7 +134,7 @@ def _differs(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def from_jax_md(
-    energy_fn: Callable[..., jax.Array],
+    energy_fn: Callable[..., jax.Array] | tuple[Any, Callable[..., jax.Array]],
     system: System,
     neighbor_fn: Any = None,
     *,
@@ -145,7 +145,7 @@ def from_jax_md(
     """Adopt a jax-md energy function, with or without a neighbour list.
 
     jax-md gives `neighbor_fn, energy_fn = energy.some_neighbor_list(displacement, box, ...)`; hand
-    over both, or the energy function alone. It is called as `energy_fn(R, neighbor=..., **params)`,
+    over that pair as it is, or the energy function alone or with `neighbor_fn`. It is called as `energy_fn(R, neighbor=..., **params)`,
     or with `parameters_first` as `energy_fn(params, R, neighbor=...)` (neural networks, weights as
     the pytree `params`). Its displacement function must know the system's cell.
 
@@ -165,6 +165,8 @@ def from_jax_md(
         Float32Error: 64-bit floats are off.
     """
     require_float64()
+    if isinstance(energy_fn, tuple):
+        neighbor_fn, energy_fn = energy_fn
     if cutoff is not None and any(system.pbc):
         smallest = float(heights(np.asarray(system.cell))[list(system.pbc)].min())
         if smallest < 2.0 * cutoff:
