@@ -31,7 +31,7 @@ from mdsens.system import System
 Progress = Callable[[str, float, float | None, str], None]
 
 # Relative steps tried from the largest down until D(h) and D(h/2) agree.
-_STEPS = (1e-4, 1e-5, 1e-6)
+_STEPS = (1e-4, 1e-5, 1e-6, 1e-7)
 _AGREE = 1e-6
 # Multiples of the expected error within which a difference is called agreement.
 _SIGMA = 5.0

@@ -145,8 +145,8 @@ def from_jax_md(
     """Adopt a jax-md energy function, with or without a neighbour list.
 
     jax-md gives `neighbor_fn, energy_fn = energy.some_neighbor_list(displacement, box, ...)`; hand
-    over that pair as it is, or the energy function alone or with `neighbor_fn`. It is called as `energy_fn(R, neighbor=..., **params)`,
-    or with `parameters_first` as `energy_fn(params, R, neighbor=...)` (neural networks, weights as
+    over that pair as it is, or the energy function alone or with `neighbor_fn`. It is called as
+    `energy_fn(R, neighbor=..., **params)`, or with `parameters_first` as `energy_fn(params, R, neighbor=...)` (neural networks, weights as
     the pytree `params`). Its displacement function must know the system's cell.
 
     The list is allocated here, at the system's positions; if it overflows later the energy is NaN,
