@@ -146,8 +146,9 @@ def from_jax_md(
 
     jax-md gives `neighbor_fn, energy_fn = energy.some_neighbor_list(displacement, box, ...)`; hand
     over that pair as it is, or the energy function alone or with `neighbor_fn`. It is called as
-    `energy_fn(R, neighbor=..., **params)`, or with `parameters_first` as `energy_fn(params, R, neighbor=...)` (neural networks, weights as
-    the pytree `params`). Its displacement function must know the system's cell.
+    `energy_fn(R, neighbor=..., **params)`, or with `parameters_first` as
+    `energy_fn(params, R, neighbor=...)` (neural networks, weights as the pytree `params`). Its
+    displacement function must know the system's cell.
 
     The list is allocated here, at the system's positions; if it overflows later the energy is NaN,
     and the relaxation says so: adopt again at positions nearer to the relaxed ones or with a larger

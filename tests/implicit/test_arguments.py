@@ -224,6 +224,14 @@ def test_single_precision_is_refused(one: str, other: str):
         attach(power, jnp.ones(3, one), (jnp.ones(3, other),))
 
 
+@pytest.fixture
+def single_precision():
+    jax.config.update("jax_enable_x64", False)
+    yield
+    jax.config.update("jax_enable_x64", True)
+
+
+@pytest.mark.usefixtures("single_precision")
 def test_switched_off_double_precision_is_refused():
-    with jax.enable_x64(False), pytest.raises(Float32Error, match="switched off"):
+    with pytest.raises(Float32Error, match="switched off"):
         attach(power, np.ones(3), (np.ones(3),))
