@@ -84,7 +84,9 @@ class Linearization:
 
     @property
     def condition(self) -> float:
-        return self.largest / max(float(np.min(np.abs(self.lowest))), 1e-300)
+        """Of H on the complement; 1 where nothing is left to move."""
+        lowest = float(np.min(np.abs(self.lowest), initial=self.largest))
+        return self.largest / max(lowest, 1e-300)
 
 
 def linearize(problem: Problem, setting: Setting, solver: str, rtol: float) -> Linearization:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mdsens.equilibrium.linearized import solver_for
 from mdsens.equilibrium.minimizers import descend, scales
-from mdsens.equilibrium.newton import polish_eager
+from mdsens.equilibrium.newton import measure, polish_eager
 from mdsens.equilibrium.plan import FLOOR, Plan
 from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.neighbors import NoPairs, pair_list
@@ -81,12 +81,16 @@ class _Search:
             if not np.isfinite(self.residual):
                 return setting
             setting = _moved(self.problem, setting, p.z)
-            if not bool(p.fresh):
-                setting = self.listed(setting)
-            stuck = not progressed and bool(p.fresh)
-            idle = bool(p.fresh) and self.steps < budget
-            if self.residual <= goal or self.exhausted or stuck or idle:
-                return self.listed(setting)
+            if bool(p.fresh):
+                # Measured again where the minimizer stopped: a strained cell is its own reference now.
+                self.residual = float(measure(self.problem, setting)[1])
+                idle = self.steps < budget and float(p.residual) > goal
+                if self.residual <= goal or idle or not progressed:
+                    return self.listed(setting)
+            setting = self.listed(setting)
+            if self.exhausted:
+                self.residual = float(measure(self.problem, setting)[1])
+                return setting
 
     def polish(self, setting: Setting, goal: float) -> Setting:
         if self.solver is None:

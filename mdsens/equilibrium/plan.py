@@ -28,8 +28,11 @@ class Plan:
 
     @property
     def stages(self) -> tuple[float, ...]:
-        """Targets of the descent, times the force scale; 0 means fmax itself."""
-        return (*_STAGES, 0.0) if self.polish else (0.0,)
+        """Targets of the descent, times the force scale; 0 means fmax itself.
+
+        Without polish the goal is the same each time, but a strained cell is a new reference.
+        """
+        return (*_STAGES, 0.0) if self.polish else (0.0,) * 5
 
     @property
     def first(self) -> str:

@@ -229,6 +229,16 @@ def test_every_minimizer_reaches_the_floor_in_any_unit(minimizer: str):
         assert lowest == pytest.approx(-16.505384, abs=1e-6)
 
 
+def test_a_free_cell_without_polish_meets_the_same_criterion():
+    example = EXAMPLES["free_cell"]()
+    options = {**example.options, "polish": False, "fmax": 1e-8}
+    found = ms.relax(example.potential, example.params, example.system, **options)
+    stress = np.asarray(ms.stress(example.potential, example.params, found))
+    volume = float(ms.volume(example.potential, example.params, found))
+    excess = np.abs(stress + 1e-3 * np.eye(3)).max() * volume ** (1 / 3)
+    assert excess <= 1e-8 and float(found.report.residual) <= 1e-8
+
+
 def test_without_polish_the_minimizer_goes_all_the_way():
     example = EXAMPLES["cluster"]()
     found = ms.relax(
