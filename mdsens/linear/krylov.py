@@ -49,8 +49,9 @@ def solve_columns(
 ) -> tuple[jax.Array, SolveInfo]:
     """Solve P A P x = P b for each column of rhs; a column that fails is NaN, its neighbours not.
 
-    The preconditioner is projected on both sides, so that no iterate ever leaves the complement of
-    the null space and a cotangent that is not translation invariant does no harm.
+    Right-hand side, products and preconditioned residuals are all projected, so that no iterate ever
+    leaves the complement of the null space and a cotangent that is not translation invariant does
+    no harm.
     """
     require_float64(rhs)
     matvec = operator.projected(projector)
@@ -58,7 +59,7 @@ def solve_columns(
 
     def step(r: jax.Array, tol: jax.Array) -> Step:
         return iteration(
-            matvec, lambda y: projector(local(projector(y))), r, tol, settings.limit(operator.size)
+            matvec, lambda y: projector(local(y)), r, tol, settings.limit(operator.size)
         )
 
     columns = rhs.T if rhs.ndim == 2 else rhs[None, :]

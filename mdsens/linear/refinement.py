@@ -83,13 +83,12 @@ def refine(
         inner = step(r / length, tol)
         x = s.x + length * inner.x
         residual = jnp.linalg.norm(unit - matvec(x))
-        better = residual < s.residual
         halved = residual < 0.5 * s.residual
         # A run that thought it saw a null mode was wrong if the residual could still be reduced.
         excused = halved & (inner.outcome == Outcome.SINGULAR)
         return Refined(
-            x=jnp.where(better, x, s.x),
-            residual=jnp.where(better, residual, s.residual),
+            x=x,
+            residual=residual,
             iterations=s.iterations + inner.iterations,
             outcome=jnp.where(excused, Outcome.CONVERGED, inner.outcome),
             norm=jnp.maximum(s.norm, inner.norm),

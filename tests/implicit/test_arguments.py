@@ -109,6 +109,12 @@ def test_keywords_and_defaults():
     np.testing.assert_allclose(cubic, THETA ** (-2 / 3) / 3, rtol=1e-12)
 
 
+def test_the_defaults_are_those_of_the_solver():
+    solver = custom_root(power)(lambda init, theta, exponent=3: theta ** (1 / exponent))
+    found = jax.grad(lambda t: jnp.sum(solver(None, t)))(THETA)
+    np.testing.assert_allclose(found, THETA ** (-2 / 3) / 3, rtol=1e-12)
+
+
 def test_keywords_of_a_catch_all_solver():
     @custom_root(power)
     def solver(init, **kwargs):

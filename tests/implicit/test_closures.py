@@ -46,15 +46,16 @@ def test_closed_over_parameters_are_differentiated(name: str):
 
 def test_a_python_loop_over_a_closed_over_parameter():
     def f(theta):
-        @custom_root(lambda x: x * x - theta)
+        @custom_root(lambda x: x * x - theta, has_aux=True)
         def solver(init):
             x = init
             while abs(x * x - theta) > 1e-13:
                 x = 0.5 * (x + theta / x)
-            return x
+            return x, 5.0 * theta
 
-        return solver(1.0)
+        return sum(solver(1.0))
 
+    # Auxiliary data have no derivative, even those.
     np.testing.assert_allclose(jax.grad(f)(2.0), 0.5 / np.sqrt(2), rtol=1e-12)
 
 
