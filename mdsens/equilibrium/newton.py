@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +24,9 @@ MAX_ITERATIONS = 12
 # A longer step than this fraction of the particle spacing leaves the region where the quadratic
 # model (and the list of contacts) means anything.
 _TRUST = 0.1
+_PATIENCE = 4
+# Residuals up to this many times the goal are at the floor of float64.
+_FLOOR = 1e2
 
 
 @partial(jax.jit, static_argnames="problem")
@@ -84,18 +87,35 @@ def newton_step(problem: Problem, setting: Setting, solver: Any) -> tuple[jax.Ar
 def polish_eager(
     problem: Problem, setting: Setting, solver: Any, goal: float
 ) -> tuple[Setting, float, int]:
-    """Newton steps until the residual is below `goal` or falls no more: (state, residual, steps)."""
-    residual = float(measure(problem, setting)[1])
-    for count in range(MAX_ITERATIONS):
-        if not residual > goal:
-            return setting, residual, count
-        step, downhill = newton_step(problem, setting, solver)
-        trial = move(problem, setting, step) if downhill else setting
-        after = float(measure(problem, trial)[1])
-        if not after < 0.9 * residual:
-            return setting, residual, count
-        setting, residual = trial, after
-    return setting, residual, MAX_ITERATIONS
+    """Newton steps to the floor of float64: (best state, its residual, steps made).
+
+    A step that opens or closes a contact may raise the residual before the next one, with the right
+    contacts, makes it fall for good: `_PATIENCE` such steps in a row are forgiven, except at the
+    floor, where nothing more is to be had.
+    """
+    here, best = setting, setting
+    lowest = float(measure(problem, setting)[1])
+    count = failures = 0
+    while lowest > goal and count < MAX_ITERATIONS and failures < _PATIENCE:
+        step, downhill = newton_step(problem, here, solver)
+        if not downhill:
+            break
+        count += 1
+        here = move(problem, here, step)
+        residual = float(measure(problem, here)[1])
+        at_floor = lowest <= _FLOOR * goal
+        failures = 0 if residual < 0.9 * lowest else failures + (_PATIENCE if at_floor else 1)
+        if residual < lowest:
+            best, lowest = here, residual
+    return best, lowest, count
+
+
+class _Polish(NamedTuple):
+    here: Setting
+    best: Setting
+    lowest: jax.Array
+    count: jax.Array
+    failures: jax.Array
 
 
 def polish_traced(
@@ -103,20 +123,23 @@ def polish_traced(
 ) -> tuple[Setting, jax.Array, jax.Array]:
     """`polish_eager` as a JAX loop."""
 
-    def unfinished(carry):
-        _, residual, count, falling = carry
-        return falling & (residual > goal) & (count < MAX_ITERATIONS)
+    def unfinished(p: _Polish) -> jax.Array:
+        going = (p.lowest > goal) & (p.count < MAX_ITERATIONS)
+        return going & (p.failures < _PATIENCE)
 
-    def advance(carry):
-        here, residual, count, _ = carry
-        step, downhill = _traced_step(problem, here, solver)
-        trial = move(problem, here, step)
-        after = measure(problem, trial)[1]
-        better = downhill & (after < 0.9 * residual)
-        kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), trial, here)
-        return kept, jnp.where(better, after, residual), count + better, better
+    def advance(p: _Polish) -> _Polish:
+        step, downhill = _traced_step(problem, p.here, solver)
+        here = move(problem, p.here, step)
+        residual = measure(problem, here)[1]
+        cost = jnp.where((p.lowest <= _FLOOR * goal) | ~downhill, _PATIENCE, 1)
+        failures = jnp.where(downhill & (residual < 0.9 * p.lowest), 0, p.failures + cost)
+        better = downhill & (residual < p.lowest)
+        best = jax.tree.map(lambda a, b: jnp.where(better, a, b), here, p.best)
+        lowest = jnp.where(better, residual, p.lowest)
+        return _Polish(here, best, lowest, p.count + downhill, failures)
 
     setting = jax.tree.map(jnp.asarray, setting)
-    start = (setting, measure(problem, setting)[1], jnp.asarray(0), jnp.asarray(True))
+    lowest = measure(problem, setting)[1]
+    start = _Polish(setting, setting, lowest, jnp.asarray(0), jnp.asarray(0))
     end = jax.lax.while_loop(unfinished, advance, start)
-    return end[:3]
+    return end.best, end.lowest, end.count
