@@ -13,7 +13,7 @@ holds at x, and is differentiable there, gives the same derivative.
     `mirror_descent`             the same in another geometry; `exponentiated_gradient` is the simplex
     `newton`                     roots of F, as a fixed point
 
-Blondel et al. 2022, doi:10.48550/arXiv.2105.15183, section 2.2 and appendix A.
+Blondel et al. 2022, doi:10.48550/arXiv.2105.15183, section 2 and appendix.
 """
 
 from mdsens.implicit.optimality import projections, proximal

@@ -38,7 +38,7 @@ def mirror_descent(
         DerivativeUndefined: from the derivative, in eager code, where the mirror map has none, or
             where the solution is not isolated.
 
-    Blondel et al. 2022, doi:10.48550/arXiv.2105.15183, equation 13 (appendix A); Beck & Teboulle
+    Blondel et al. 2022, doi:10.48550/arXiv.2105.15183, appendix; Beck & Teboulle
     2003, doi:10.1016/S0167-6377(02)00231-6.
     """
 

@@ -47,7 +47,7 @@ def newton(
     Raises:
         DerivativeUndefined: T or its derivative, in eager code, where dF/dx is singular.
 
-    Blondel et al. 2022, doi:10.48550/arXiv.2105.15183, equation 9.
+    Blondel et al. 2022, doi:10.48550/arXiv.2105.15183, section 2.
     """
     checked = certified(solve)
 

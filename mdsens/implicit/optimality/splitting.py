@@ -36,7 +36,7 @@ def proximal_gradient(
     Raises:
         DerivativeUndefined: from the derivative, where the minimum is not isolated.
 
-    Blondel et al. 2022, doi:10.48550/arXiv.2105.15183, equation 7.
+    Blondel et al. 2022, doi:10.48550/arXiv.2105.15183, section 2.
     """
 
     def fixed_point(x: Any, theta_f: Any, theta_prox: Any = None) -> Any:
@@ -65,7 +65,7 @@ def projected_gradient(
     Raises:
         DerivativeUndefined: from the derivative, where the solution is not isolated.
 
-    Blondel et al. 2022, doi:10.48550/arXiv.2105.15183, equation 8.
+    Blondel et al. 2022, doi:10.48550/arXiv.2105.15183, section 2.
     """
 
     def fixed_point(x: Any, theta_f: Any, *theta_c: Any) -> Any:
@@ -98,7 +98,7 @@ def block_proximal_gradient(
             long as x.
         DerivativeUndefined: from the derivative, where the minimum is not isolated.
 
-    Blondel et al. 2022, doi:10.48550/arXiv.2105.15183, equation 15 (appendix A).
+    Blondel et al. 2022, doi:10.48550/arXiv.2105.15183, appendix.
     """
 
     def fixed_point(x: tuple, theta_f: Any, theta_prox: Sequence[Any] | None = None) -> tuple:
