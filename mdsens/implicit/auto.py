@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from mdsens.implicit.dense import solve_matrix
-from mdsens.implicit.matrix_free import solve_matrix_free
+from mdsens.implicit.matrix_free import solve_by_gmres, solve_matrix_free
 from mdsens.implicit.solve import Certified, Matvec
 from mdsens.linear.precision import require_float64
 
@@ -22,15 +22,18 @@ class Auto(Certified):
     Up to `dense_limit` unknowns A is materialised (n products, n^2 numbers) and eliminated, or
     pseudo-inverted where it is singular: condition numbers up to 1e6 leave 9 digits, and a
     singular symmetric A gives the minimum-norm answer for any right-hand side. Beyond that,
-    MINRES for a symmetric A and restarted GMRES for others, refined until the true residual is
-    small; there a problem that knows its structure does better to say so.
+    MINRES for a symmetric A, refined until the true residual is small; elimination still for
+    others, up to `elimination_limit`, and restarted GMRES from there, which condition numbers above
+    1e4 or so defeat. A large problem that knows its structure does better to say so.
 
     Attributes:
-        dense_limit: largest number of unknowns for which A is materialised.
+        dense_limit: largest number of unknowns for which any A is materialised.
+        elimination_limit: the same for an A that is not symmetric; n = 4000 takes a few seconds.
         rtol: largest relative residual accepted.
     """
 
     dense_limit: int = 1000
+    elimination_limit: int = 4000
     rtol: float = 1e-10
 
     def __call__(self, matvec: Matvec, b: Any) -> Any:
@@ -41,10 +44,20 @@ class Auto(Certified):
         def product(x: jax.Array) -> jax.Array:
             return ravel_pytree(matvec(unravel(x)))[0]
 
-        if flat.size > self.dense_limit:
-            return unravel(solve_matrix_free(product, flat, self.rtol))
-        matrix = jax.vmap(product, out_axes=1)(jnp.eye(flat.size))
-        return unravel(solve_matrix(matrix, flat, self.rtol))
+        if flat.size <= self.dense_limit:
+            return unravel(self._eliminated(product, flat))
+        return unravel(
+            solve_matrix_free(product, flat, self.rtol, lambda: self._unsymmetric(product, flat))
+        )
+
+    def _eliminated(self, product: Matvec, b: jax.Array) -> jax.Array:
+        matrix = jax.vmap(product, out_axes=1)(jnp.eye(b.size))
+        return solve_matrix(matrix, b, self.rtol)
+
+    def _unsymmetric(self, product: Matvec, b: jax.Array) -> jax.Array:
+        if b.size <= self.elimination_limit:
+            return self._eliminated(product, b)
+        return solve_by_gmres(product, b, self.rtol)
 
 
 AUTO = Auto()

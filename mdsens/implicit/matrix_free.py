@@ -1,6 +1,7 @@
 """Solving with a matrix too large to write down, of which nothing is known.
 
-Symmetric A: MINRES for the minimum-norm answer. Others: restarted GMRES with refinement.
+Symmetric A: MINRES for the minimum-norm answer. Others: whatever is given for them, of which
+restarted GMRES with refinement is the one that needs no matrix.
 """
 
 from __future__ import annotations
@@ -20,18 +21,23 @@ _RESTART = 60
 _ROUNDS = 6
 
 
-def solve_matrix_free(matvec: Matvec, b: jax.Array, rtol: float) -> jax.Array:
-    """x = A^+ b for symmetric A, A^-1 b for others; b (n,); NaN where the residual misses."""
+def solve_matrix_free(
+    matvec: Matvec, b: jax.Array, rtol: float, unsymmetric: Callable[[], jax.Array]
+) -> jax.Array:
+    """x = A^+ b for symmetric A, `unsymmetric()` for others; b (n,); NaN where it misses."""
     transpose = transposed(matvec, b)
     norm = spectral_norm(matvec, transpose, b)
+    return lax.cond(
+        _looks_symmetric(matvec, transpose, b, norm),
+        lambda: _or_nan(*minimum_norm(matvec, b, rtol)),
+        unsymmetric,
+    )
 
-    def symmetric() -> jax.Array:
-        return _or_nan(*minimum_norm(matvec, b, rtol))
 
-    def general() -> jax.Array:
-        return _or_nan(*refine_unknown(matvec, transpose, _gmres(matvec), b, rtol, _ROUNDS))
-
-    return lax.cond(_looks_symmetric(matvec, transpose, b, norm), symmetric, general)
+def solve_by_gmres(matvec: Matvec, b: jax.Array, rtol: float) -> jax.Array:
+    """x = A^-1 b for b (n,); NaN where the residual misses, as it does at large condition."""
+    transpose = transposed(matvec, b)
+    return _or_nan(*refine_unknown(matvec, transpose, _gmres(matvec), b, rtol, _ROUNDS))
 
 
 def _or_nan(x: jax.Array, good: jax.Array) -> jax.Array:

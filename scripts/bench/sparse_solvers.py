@@ -2,9 +2,10 @@
 
     python scripts/bench/sparse_solvers.py [--large] > sparse_solvers.json
 
-Networks of springs on jittered periodic lattices stand for packings: in 2D a triangular lattice
-with a quarter of its bonds removed (4.5 bonds per disc), in 3D 8 nearest neighbours per sphere. The
-translations are grounded at one particle, so that the matrix is positive definite.
+Needs qdldl and cholespy beside SciPy. Networks of springs on jittered periodic lattices stand for
+packings: in 2D a triangular lattice with a quarter of its bonds removed (4.5 bonds per disc), in 3D
+8 nearest neighbours per sphere. The translations are grounded at one particle, so that the matrix
+is positive definite.
 """
 
 from __future__ import annotations
