@@ -151,7 +151,15 @@ def probe(potential, params, state):
     )
 
 
-@pytest.mark.parametrize("solved", ["discs", "cluster", "free_cell"], indirect=True)
+@pytest.mark.parametrize(
+    "solved",
+    [
+        "cluster",
+        pytest.param("discs", marks=pytest.mark.slow),
+        pytest.param("free_cell", marks=pytest.mark.slow),
+    ],
+    indirect=True,
+)
 @pytest.mark.parametrize("solver", ["dense", "sparse", "cg", "minres"])
 def test_every_solver_gives_the_same(solved: Solved, solver: str):
     line = linearize(solved.found.problem, solved.found.setting, solver, 1e-11)
