@@ -80,7 +80,10 @@ def test_verified_by_relaxing_again(name: str):
         assert row.expected_error < 1e-5 * size, row
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name",
+    ["disks_128", "lj_cluster_38", pytest.param("argon_vacancy", marks=pytest.mark.slow)],
+)
 def test_second_derivatives_against_differences_of_first_ones(name: str):
     potential, params, system, found, _, theta, _ = solved(name)
     start = system.with_positions(np.asarray(found.setting.positions))
