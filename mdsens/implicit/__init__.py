@@ -4,6 +4,7 @@
 derivative; `root_jvp` and `root_vjp` compute one product with the Jacobian.
 """
 
+from mdsens.implicit import optimality
 from mdsens.implicit.attach import attach
 from mdsens.implicit.auto import AUTO, Auto
 from mdsens.implicit.custom import custom_fixed_point, custom_root
@@ -23,6 +24,7 @@ __all__ = [
     "custom_fixed_point",
     "custom_root",
     "guard",
+    "optimality",
     "root_jvp",
     "root_vjp",
 ]
