@@ -114,7 +114,7 @@ class _Polish(NamedTuple):
     here: Setting
     best: Setting
     lowest: jax.Array
-    count: jax.Array
+    made: jax.Array
     failures: jax.Array
 
 
@@ -124,7 +124,7 @@ def polish_traced(
     """`polish_eager` as a JAX loop."""
 
     def unfinished(p: _Polish) -> jax.Array:
-        going = (p.lowest > goal) & (p.count < MAX_ITERATIONS)
+        going = (p.lowest > goal) & (p.made < MAX_ITERATIONS)
         return going & (p.failures < _PATIENCE)
 
     def advance(p: _Polish) -> _Polish:
@@ -136,10 +136,10 @@ def polish_traced(
         better = downhill & (residual < p.lowest)
         best = jax.tree.map(lambda a, b: jnp.where(better, a, b), here, p.best)
         lowest = jnp.where(better, residual, p.lowest)
-        return _Polish(here, best, lowest, p.count + downhill, failures)
+        return _Polish(here, best, lowest, p.made + downhill, failures)
 
     setting = jax.tree.map(jnp.asarray, setting)
     lowest = measure(problem, setting)[1]
     start = _Polish(setting, setting, lowest, jnp.asarray(0), jnp.asarray(0))
     end = jax.lax.while_loop(unfinished, advance, start)
-    return end.best, end.lowest, end.count
+    return end.best, end.lowest, end.made

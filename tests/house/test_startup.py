@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -72,7 +73,7 @@ def test_module_is_the_command(tmp_path):
         subprocess.run([*start, "--help"], cwd=tmp_path, capture_output=True, text=True, check=True)
         for start in (
             [sys.executable, "-m", "mdsens"],
-            [sys.executable[: -len("python")] + "mdsens"],
+            [str(Path(sys.executable).parent / "mdsens")],
         )
     ]
     assert told[0].stdout == told[1].stdout
