@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import jax.core
 import jax.numpy as jnp
 from jax.core import Tracer
 
@@ -81,12 +83,19 @@ def relax(
     start = _setting(system, frozen)
     source = _source(potential, system, frozen, neighbors)
     if source is None:
-        setting, report = find_minimum(problem, start, system, plan, progress)
+        with _outside_transformations():
+            setting, report = find_minimum(problem, start, system, plan, progress)
         if not bool(report.converged):
             raise NotConverged(why_not_converged(report), _plain(problem, setting, report))
     else:
         setting, report = find_minimum_traced(problem, start, system, plan, source)
     return _with_derivative(problem, params, system, pressure, setting, report)
+
+
+# Under jax.grad every call of compiled code takes the slow way through Python (1 ms each, some 250 of
+# them per search), although the search sees nothing but numbers; outside of it they do not. A JAX
+# without this name only loses the speed.
+_outside_transformations = getattr(jax.core, "eval_context", nullcontext)
 
 
 @dataclass(frozen=True)
