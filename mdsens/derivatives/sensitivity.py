@@ -19,14 +19,12 @@ from mdsens.derivatives.record import (
 )
 from mdsens.derivatives.request import Request, make_request, shape_of
 from mdsens.derivatives.total import adjoint, envelope, forward, position_total, response
-from mdsens.equilibrium import search
+from mdsens.equilibrium import Progress, search
 from mdsens.errors import DerivativeUndefined, NotConverged
 from mdsens.potentials import Potential
 from mdsens.result import Result
 from mdsens.system import System
 from mdsens.timing import Clock
-
-Progress = Callable[[str, float, float | None, str], None]
 
 
 def sensitivity(

@@ -21,14 +21,12 @@ import numpy as np
 from mdsens.derivatives.named import replaced
 from mdsens.derivatives.request import Request, make_request
 from mdsens.derivatives.sensitivity import sensitivity
-from mdsens.equilibrium import search
+from mdsens.equilibrium import Progress, search
 from mdsens.errors import NotConverged
 from mdsens.potentials import Potential
 from mdsens.result import Result
 from mdsens.state import Configuration
 from mdsens.system import System
-
-Progress = Callable[[str, float, float | None, str], None]
 
 # Relative steps tried from the largest down until D(h) and D(h/2) agree.
 _STEPS = (1e-4, 1e-5, 1e-6, 1e-7)
