@@ -11,7 +11,7 @@ from mdsens.linear.minres import MINRES
 from mdsens.linear.operator import Operator
 from mdsens.linear.outcome import Outcome, SolveInfo
 from mdsens.linear.precision import require_float64
-from mdsens.linear.preconditioner import absolute_inverse, block_jacobi
+from mdsens.linear.preconditioner import block_jacobi
 from mdsens.linear.projector import Projector
 from mdsens.linear.sparse import SparseDirect, SparseFactor
 from mdsens.linear.spectrum import LowestEigenvalues, lowest_eigenvalues
@@ -28,7 +28,6 @@ __all__ = [
     "SolveInfo",
     "SparseDirect",
     "SparseFactor",
-    "absolute_inverse",
     "block_jacobi",
     "choose",
     "largest_curvature",

@@ -20,15 +20,10 @@ def block_jacobi(blocks: jax.Array | None) -> Callable[[jax.Array], jax.Array]:
     """
     if blocks is None:
         return lambda x: x
-    inverted = absolute_inverse(blocks)
-    return lambda x: jnp.einsum("mab,mb->ma", inverted, x.reshape(blocks.shape[:2])).reshape(-1)
-
-
-def absolute_inverse(blocks: jax.Array) -> jax.Array:
-    """|D|^-1 for symmetric D (..., b, b), by the sizes of their eigenvalues."""
     eigenvalues, vectors = jnp.linalg.eigh(blocks)
     size = jnp.abs(eigenvalues)
     largest = jnp.max(size)
     usable = size > _FLOOR * largest
     inverse = jnp.where(usable, 1 / jnp.where(usable, size, 1.0), 1 / jnp.maximum(largest, 1e-300))
-    return (vectors * inverse[..., None, :]) @ jnp.swapaxes(vectors, -1, -2)
+    inverted = (vectors * inverse[:, None, :]) @ jnp.swapaxes(vectors, 1, 2)
+    return lambda x: jnp.einsum("mab,mb->ma", inverted, x.reshape(blocks.shape[:2])).reshape(-1)
