@@ -24,6 +24,7 @@ _NAMES = {
     "volume": "mdsens.observables",
     "coordination": "mdsens.observables",
     "sensitivity": "mdsens.derivatives",
+    "predict": "mdsens.derivatives",
     "verify": "mdsens.derivatives",
     "MdsensError": "mdsens.errors",
     "InputError": "mdsens.errors",

@@ -1,0 +1,88 @@
+"""How far along a Taylor series the minimum is the one it was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mdsens.derivatives.kernels import Theta
+from mdsens.derivatives.linearization import Linearization
+from mdsens.derivatives.taylor import horner, linearized_at, setting_at
+from mdsens.equilibrium.problem import Problem, Setting
+
+# Places along the path at which events are looked for, and halvings of the interval that has one.
+_PLACES = 64
+_HALVINGS = 40
+_MODE_HALVINGS = 12
+
+
+def radius_of_validity(
+    line: Linearization, series: np.ndarray, change: Theta, horizon: float
+) -> tuple[float, str]:
+    """(t, sentence) of the first event on (0, horizon], by looking at places and halving.
+
+    Events: a contact opens or closes, particles leave the range of the neighbour list, the Hessian
+    of the predicted state gets a mode that is not positive.
+    """
+
+    def happened(t: float) -> bool:
+        holds, opened, closed = _events(line.problem, line.setting, series, change, t)
+        return not bool(holds) or int(opened) + int(closed) > 0
+
+    radius, limit = horizon, f"no event up to t = {horizon:g}"
+    places = np.linspace(0.0, horizon, _PLACES + 1)
+    first = next((k for k in range(1, _PLACES + 1) if happened(places[k])), None)
+    if first is not None:
+        radius, after = _halve(happened, places[first - 1], places[first], _HALVINGS)
+        limit = _sentence(after, *_events(line.problem, line.setting, series, change, after))
+    soft = partial(_is_soft, line, series, change)
+    if soft(radius):
+        radius = _halve(soft, 0.0, radius, _MODE_HALVINGS)[0]
+        limit = f"a mode becomes soft near t = {radius:.4g}"
+    return float(radius), limit
+
+
+def _sentence(t: float, holds: Any, opened: Any, closed: Any) -> str:
+    if not bool(holds):
+        return f"at t = {t:.6g} particles leave the range of the neighbour list"
+    return f"contacts change at t = {t:.6g}: {int(opened)} opened, {int(closed)} closed"
+
+
+def _halve(
+    happened: Callable[[float], bool], before: float, after: float, times: int
+) -> tuple[float, float]:
+    """Bracket of the first event between `before` (none yet) and `after`."""
+    for _ in range(times):
+        middle = 0.5 * (before + after)
+        if happened(middle):
+            after = middle
+        else:
+            before = middle
+    return before, after
+
+
+@partial(jax.jit, static_argnames="problem")
+def _events(
+    problem: Problem, setting: Setting, series: Any, change: Theta, t: Any
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """(the neighbour list holds, contacts opened, contacts closed) between 0 and t."""
+    now = setting_at(setting, change, t)
+    positions, cell = problem.configuration(horner(series, t), setting)
+    pairs, potential = setting.neighbors, problem.potential
+    holds = pairs.holds_for(positions, cell, potential.cutoff(now.params))
+    here = potential.contacts(setting.params, setting.positions, setting.cell, pairs)
+    there = potential.contacts(now.params, positions, cell, pairs)
+    if here is None or there is None:
+        return holds, jnp.asarray(0), jnp.asarray(0)
+    return holds, jnp.sum(here & ~there), jnp.sum(there & ~here)
+
+
+def _is_soft(line: Linearization, series: np.ndarray, change: Theta, t: float) -> bool:
+    """Whether the Hessian at the predicted state has a mode that is not positive."""
+    there = linearized_at(line, series, change, t)
+    return bool(there.negative or there.unexplained)

@@ -1,0 +1,173 @@
+"""`predict`: where a minimum goes when its parameters change, without relaxing again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mdsens.derivatives.events import radius_of_validity
+from mdsens.derivatives.kernels import Theta
+from mdsens.derivatives.linearization import Linearization, linearize, newton_correction
+from mdsens.derivatives.named import select
+from mdsens.derivatives.sensitivity import why_undefined
+from mdsens.derivatives.taylor import (
+    RTOL,
+    configuration_at,
+    force_at,
+    horner,
+    linearized_at,
+    setting_at,
+    taylor_series,
+)
+from mdsens.equilibrium import search
+from mdsens.errors import DerivativeUndefined, InputError, NotConverged
+from mdsens.potentials import Potential
+from mdsens.state import Configuration
+from mdsens.system import System
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A relaxed state as a Taylor series in t, the fraction of the parameter change made.
+
+    Attributes:
+        radius: the series describes the minimum for 0 <= t < radius.
+        limit: what happens there, a sentence.
+        order: of the series.
+        series: (order, n) derivatives d^k z/dt^k, k = 1...; z are displacements and strains.
+        line: the linearised state at t = 0.
+        start: the system it was made for.
+        change: d(parameter)/dt by name.
+    """
+
+    radius: float
+    limit: str
+    order: int
+    series: np.ndarray
+    line: Linearization
+    start: System
+    change: Theta
+
+    def positions(self, t: float) -> np.ndarray:
+        """(N, d) at t."""
+        return np.asarray(self._configuration(t)[0])
+
+    def cell(self, t: float) -> np.ndarray:
+        """(d, d) at t."""
+        return np.asarray(self._configuration(t)[1])
+
+    def system(self, t: float) -> System:
+        """The predicted state as a start for `relax`."""
+        return replace(self.start, positions=self.positions(t), cell=self.cell(t))
+
+    def params(self, t: float) -> Any:
+        """Parameters theta + t c."""
+        return setting_at(self.line.setting, self.change, t).params
+
+    def measure(self, observable: Callable[..., Any], t: float) -> np.ndarray:
+        """observable(potential, params, state) at the predicted state; its error is of the order
+        t^(order + 1) like that of the state."""
+        setting = setting_at(self.line.setting, self.change, t)
+        positions, cell = self._configuration(t)
+        state = Configuration(positions, cell, setting.neighbors, self.line.problem.pbc)
+        return np.asarray(observable(self.line.problem.potential, setting.params, state))
+
+    def error(self, t: float) -> float:
+        """Estimated largest displacement between the prediction and the minimum at t.
+
+        The forces left at the predicted state, turned into displacements by its own Hessian:
+        delta_1 = -A(t)^+ F, and once more from there. With q = |delta_2|/|delta_1| the steps sum to
+        |delta_1|/(1 - q); twice delta_2 is added because a contact that changes on the way slows
+        the next ones down. Infinite where they do not shrink. Costs one factorisation.
+        """
+        there = linearized_at(self.line, self.series, self.change, t)
+        first = newton_correction(there)
+        moved = force_at(there.problem, first, there.setting)
+        second = -there.solve(np.asarray(moved)[:, None])[0][:, 0]
+        n, d = there.setting.positions.shape
+        one, two = (float(np.abs(step[: n * d]).max(initial=0.0)) for step in (first, second))
+        q = two / one if one > 0.0 else 0.0
+        return (one + 2.0 * two) / (1.0 - q) if q < 1.0 else math.inf
+
+    def _configuration(self, t: float) -> tuple[jax.Array, jax.Array]:
+        return configuration_at(self.line.problem, self.line.setting, horner(self.series, t))
+
+
+def predict(
+    potential: Potential,
+    params: Any,
+    system: System,
+    change: Mapping[str, Any],
+    *,
+    order: int = 2,
+    horizon: float = 1.0,
+    solver: str = "auto",
+    rtol: float = RTOL,
+    **relax_options: Any,
+) -> Prediction:
+    """The Taylor series of a relaxed state along a change of its parameters, and how far it holds.
+
+    x(t) = x + t x' + t^2 x''/2 + ..., at theta + t c, exact to O(t^(order+1)) between events. The
+    radius is the first t at which the predicted state meets one of
+
+        a contact opens or closes (potentials that know contacts; harmonic contacts change the
+        stiffness by a jump, others smoothly but without a convergent series),
+        the Hessian of the predicted state gets a mode that is not positive,
+        particles have moved further than the neighbour list vouches for,
+
+    or `horizon` if there is none. Rattlers do not move here; one that gets in the way is no event.
+
+    Args:
+        potential, params, system: as for `relax`, which is run first.
+        change: c by parameter name ("diameter"), shaped like the parameter or a number for all.
+        order: 1, 2 or 3; the second costs one more solve, the third is rarely worth its
+            compilation.
+        horizon: largest t of interest.
+        solver, rtol: of the linear solves, as for `sensitivity`.
+        **relax_options: as for `relax`.
+
+    Returns:
+        Prediction, to be evaluated at any t.
+
+    Raises:
+        InputError: an unknown parameter, a shape that does not fit, an order out of range.
+        NotConverged, DerivativeUndefined: the state at t = 0 has no derivative.
+    """
+    if order not in (1, 2, 3):
+        raise InputError(f"predict: order = {order}; it must be 1, 2 or 3")
+    if not horizon > 0.0:
+        raise InputError(f"predict: horizon = {horizon}; it must be positive")
+    directions = _directions(params, change)
+    found = search(potential, params, system, **relax_options)
+    if found.why:
+        raise NotConverged(found.why)
+    line = linearize(found.problem, found.setting, solver, rtol)
+    if reason := why_undefined(line):
+        raise DerivativeUndefined(reason)
+    series = taylor_series(line, directions, order)
+    radius, limit = radius_of_validity(line, series, directions, horizon)
+    return Prediction(radius, limit, order, series, line, system, directions)
+
+
+def _directions(params: Any, change: Mapping[str, Any]) -> Theta:
+    if not change:
+        raise InputError("predict: change names no parameter; give at least one")
+    known = select(params, list(change))
+    out = {}
+    for name, value in known.items():
+        given = np.asarray(change[name], dtype=float)
+        if given.shape not in ((), np.shape(value)):
+            raise InputError(
+                f"predict: change of {name} has shape {given.shape}; one number or "
+                f"{np.shape(value)}"
+            )
+        if not np.all(np.isfinite(given)):
+            raise InputError(f"predict: change of {name} is not finite")
+        out[name] = jnp.broadcast_to(jnp.asarray(given), np.shape(value))
+    return out

@@ -1,0 +1,147 @@
+"""How far a prediction holds: contacts, soft modes, and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import mdsens as ms
+from tests.examples import EXAMPLES, make, random_discs
+
+
+def contacts(potential, params, state):
+    """Pairs that touch, rattlers aside, as a set."""
+    from mdsens.observables import as_configuration
+
+    s = as_configuration(potential, params, state)
+    touching = np.asarray(potential.contacts(params, s.positions, s.cell, s.neighbors))
+    pairs = s.neighbors
+    rows = np.column_stack([pairs.i, pairs.j, pairs.shift])[touching]
+    return {tuple(row) for row in rows.tolist()}
+
+
+@pytest.fixture(scope="module")
+def packing():
+    system = random_discs(64, 0.95, 3)
+    potential = ms.potentials.SoftSphere()
+    params = potential.parameters(system, diameter="diameter")
+    minimum = ms.relax(potential, params, system)
+    # Wrapping would rename the images: the state is used as it is.
+    return potential, params, replace(system, positions=np.asarray(minimum.positions))
+
+
+def test_contacts_change_at_the_radius_and_not_before(packing):
+    potential, params, system = packing
+    change = {"diameter": 0.01 * np.cos(np.arange(64.0))}
+    prediction = ms.predict(potential, params, system, change, order=3)
+    start = contacts(potential, params, system)
+    assert "contacts change" in prediction.limit
+    for fraction, same in ((0.9, True), (0.99, True), (1.02, False)):
+        t = fraction * prediction.radius
+        there = ms.relax(potential, prediction.params(t), prediction.system(t))
+        assert (contacts(potential, prediction.params(t), there) == start) is same
+
+
+def coverage(packing, draws, seed):
+    potential, params, system = packing
+    rng = np.random.default_rng(seed)
+    outcomes = []
+    for _ in range(draws):
+        change = {"diameter": 0.01 * rng.normal(size=len(system.positions))}
+        prediction = ms.predict(potential, params, system, change)
+        t = prediction.radius * rng.uniform(0.02, 0.999)
+        there = ms.relax(potential, prediction.params(t), prediction.system(t))
+        moved = np.asarray(there.positions) - prediction.positions(t)
+        moved = prediction.line.project(moved.reshape(-1, 1))
+        outcomes.append((np.abs(moved).max(), prediction.error(t)))
+    return np.array(outcomes)
+
+
+def test_stated_errors_hold(packing):
+    true, stated = coverage(packing, 8, 1).T
+    assert np.all(true <= stated * (1 + 1e-9) + 1e-13)
+
+
+@pytest.mark.slow
+def test_stated_errors_hold_for_two_hundred_changes(packing):
+    true, stated = coverage(packing, 200, 2).T
+    assert np.all(true <= stated * (1 + 1e-9) + 1e-13)
+    assert np.median(stated / np.maximum(true, 1e-15)) < 1.1
+    assert np.isfinite(stated).mean() > 0.95
+
+
+def test_outside_the_radius_the_error_is_seen(packing):
+    potential, params, system = packing
+    change = {"diameter": 0.01 * np.cos(np.arange(64.0))}
+    prediction = ms.predict(potential, params, system, change)
+    inside, outside = (
+        prediction.error(0.5 * prediction.radius),
+        prediction.error(4.0 * prediction.radius),
+    )
+    assert outside > 30.0 * inside
+
+
+def buckling_chain():
+    """One particle between two held ones, all on a line: stable while the bonds are stretched."""
+    positions = np.array([[0.0, 0.0], [1.1, 0.0], [2.2, 0.0]])
+    system = make(positions, np.eye(2), (False, False), fixed=[True, False, True])
+    potential = ms.potentials.Morse(smoothing="none")
+    return potential, potential.parameters(system, D0=1.0, alpha=2.0, r0=1.0, cutoff=1.5), system
+
+
+def test_a_soft_mode_limits_the_radius():
+    potential, params, system = buckling_chain()
+    # At r0 = 1.1 the tension is gone, and with it the transverse stiffness.
+    prediction = ms.predict(potential, params, system, {"r0": 1.0}, horizon=0.2)
+    assert "soft" in prediction.limit
+    assert prediction.radius == pytest.approx(0.1, rel=1e-3)
+
+
+@pytest.mark.slow
+def test_nothing_happens_in_a_crystal():
+    example = EXAMPLES["crystal_vacancy"]()
+    prediction = ms.predict(
+        example.potential, example.params, example.system, {"epsilon": 1e-4}, horizon=0.5
+    )
+    assert prediction.radius == 0.5
+    assert prediction.limit == "no event up to t = 0.5"
+
+
+@pytest.mark.slow
+def test_free_cell(packing):
+    potential, params, system = packing
+    options = {"cell": "isotropic", "pressure": 0.05}
+    sides = {}
+    for fraction in (0.4, 0.2):
+        prediction = ms.predict(potential, params, system, {"diameter": 1.0}, **options)
+        t = fraction * prediction.radius
+        there = ms.relax(potential, prediction.params(t), prediction.system(t), **options)
+        sides[fraction] = [np.sqrt(np.linalg.det(h)) for h in (prediction.cell(t), there.cell)]
+    far, near = (abs(predicted - relaxed) for predicted, relaxed in sides.values())
+    assert far / near == pytest.approx(8.0, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "sentence"),
+    [
+        ({}, {}, "names no parameter"),
+        ({"sigma": 1.0}, {}, '"sigma" is not a parameter'),
+        ({"diameter": np.ones(3)}, {}, "shape"),
+        ({"diameter": np.nan}, {}, "not finite"),
+        ({"diameter": 1.0}, {"order": 4}, "order"),
+        ({"diameter": 1.0}, {"horizon": -1.0}, "horizon"),
+    ],
+)
+def test_bad_input(packing, change, options, sentence):
+    potential, params, system = packing
+    with pytest.raises(ms.InputError, match=sentence):
+        ms.predict(potential, params, system, change, **options)
+
+
+def test_no_prediction_from_a_saddle():
+    potential, _, system = buckling_chain()
+    params = potential.parameters(system, D0=1.0, alpha=2.0, r0=1.3, cutoff=2.0)
+    with pytest.raises(ms.DerivativeUndefined, match="saddle"):
+        ms.predict(potential, params, system, {"r0": 1.0})
