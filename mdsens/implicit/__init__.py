@@ -1,22 +1,40 @@
 """Derivatives of what an equation defines: x*(theta) with F(x*, theta) = 0. Knows no atoms.
 
 `custom_root` and `custom_fixed_point` decorate a solver; `attach` gives a known solution its
-derivative; `root_jvp` and `root_vjp` compute one product with the Jacobian.
+derivative; `root_jvp` and `root_vjp` compute one product with the Jacobian. An `Iteration` is
+differentiated by an estimator: `Analytic`, `Automatic`, `Implicit`, `Neumann`, `OneStep`.
 """
 
 from mdsens.implicit import optimality
 from mdsens.implicit.attach import attach
 from mdsens.implicit.auto import AUTO, Auto
 from mdsens.implicit.custom import custom_fixed_point, custom_root
+from mdsens.implicit.estimators import (
+    Analytic,
+    Automatic,
+    Estimator,
+    Implicit,
+    Neumann,
+    OneStep,
+)
 from mdsens.implicit.guard import Side, guard
+from mdsens.implicit.iteration import Info, Iteration
 from mdsens.implicit.products import root_jvp, root_vjp
 from mdsens.implicit.projected import Projected
 from mdsens.implicit.solve import Certified, Refined
 
 __all__ = [
     "AUTO",
+    "Analytic",
     "Auto",
+    "Automatic",
     "Certified",
+    "Estimator",
+    "Implicit",
+    "Info",
+    "Iteration",
+    "Neumann",
+    "OneStep",
     "Projected",
     "Refined",
     "Side",
