@@ -44,9 +44,10 @@ def _explicit(problem: Problem, setting: Setting, series: Any, change: Theta) ->
     def force(t: jax.Array) -> jax.Array:
         return problem.gradient(horner(series, t), setting_at(setting, change, t))
 
-    for _ in range(len(series) + 1):
-        force = _derivative(force)
-    return force(jnp.zeros(()))
+    derivative = _derivative(force)
+    for _ in series:
+        derivative = _derivative(derivative)
+    return derivative(jnp.zeros(()))
 
 
 def _derivative(f: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], jax.Array]:
