@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdsens.derivatives.kernels import Theta
 from mdsens.derivatives.linearization import Linearization
-from mdsens.derivatives.taylor import horner, linearized_at, setting_at
+from mdsens.derivatives.taylor import Path, horner, linearized_at
 from mdsens.equilibrium.problem import Problem, Setting
 
 # Places along the path at which events are looked for, and halvings of the interval that has one.
@@ -22,7 +21,7 @@ _MODE_HALVINGS = 12
 
 
 def radius_of_validity(
-    line: Linearization, series: np.ndarray, change: Theta, horizon: float
+    line: Linearization, series: np.ndarray, path: Path, horizon: float
 ) -> tuple[float, str]:
     """(t, sentence) of the first event on (0, horizon], by looking at places and halving.
 
@@ -31,7 +30,7 @@ def radius_of_validity(
     """
 
     def happened(t: float) -> bool:
-        holds, opened, closed = _events(line.problem, line.setting, series, change, t)
+        holds, opened, closed = _events(line.problem, line.setting, series, path, t)
         return not bool(holds) or int(opened) + int(closed) > 0
 
     radius, limit = horizon, f"no event up to t = {horizon:g}"
@@ -39,8 +38,8 @@ def radius_of_validity(
     first = next((k for k in range(1, _PLACES + 1) if happened(places[k])), None)
     if first is not None:
         radius, after = _halve(happened, places[first - 1], places[first], _HALVINGS)
-        limit = _sentence(after, *_events(line.problem, line.setting, series, change, after))
-    soft = partial(_is_soft, line, series, change)
+        limit = _sentence(after, *_events(line.problem, line.setting, series, path, after))
+    soft = partial(_is_soft, line, series, path)
     if soft(radius):
         radius = _halve(soft, 0.0, radius, _MODE_HALVINGS)[0]
         limit = f"a mode becomes soft near t = {radius:.4g}"
@@ -68,11 +67,11 @@ def _halve(
 
 @partial(jax.jit, static_argnames="problem")
 def _events(
-    problem: Problem, setting: Setting, series: Any, change: Theta, t: Any
+    problem: Problem, setting: Setting, series: Any, path: Path, t: Any
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """(the neighbour list holds, contacts opened, contacts closed) between 0 and t."""
-    now = setting_at(setting, change, t)
-    positions, cell = problem.configuration(horner(series, t), setting)
+    now = path.at(setting, t)
+    positions, cell = problem.configuration(horner(series, t), now)
     pairs, potential = setting.neighbors, problem.potential
     holds = pairs.holds_for(positions, cell, potential.cutoff(now.params))
     here = potential.contacts(setting.params, setting.positions, setting.cell, pairs)
@@ -82,7 +81,7 @@ def _events(
     return holds, jnp.sum(here & ~there), jnp.sum(there & ~here)
 
 
-def _is_soft(line: Linearization, series: np.ndarray, change: Theta, t: float) -> bool:
+def _is_soft(line: Linearization, series: np.ndarray, path: Path, t: float) -> bool:
     """Whether the Hessian at the predicted state has a mode that is not positive."""
-    there = linearized_at(line, series, change, t)
+    there = linearized_at(line, series, path, t)
     return bool(there.negative or there.unexplained)

@@ -12,17 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdsens.derivatives.events import radius_of_validity
-from mdsens.derivatives.kernels import Theta
 from mdsens.derivatives.linearization import Linearization, linearize, newton_correction
 from mdsens.derivatives.named import select
 from mdsens.derivatives.sensitivity import why_undefined
 from mdsens.derivatives.taylor import (
     RTOL,
+    Path,
     configuration_at,
     force_at,
     horner,
     linearized_at,
-    setting_at,
     taylor_series,
 )
 from mdsens.equilibrium import search
@@ -34,7 +33,7 @@ from mdsens.system import System
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A relaxed state as a Taylor series in t, the fraction of the parameter change made.
+    """A relaxed state as a Taylor series in t, the fraction of the change made.
 
     Attributes:
         radius: the series describes the minimum for 0 <= t < radius.
@@ -43,7 +42,7 @@ class Prediction:
         series: (order, n) derivatives d^k z/dt^k, k = 1...; z are displacements and strains.
         line: the linearised state at t = 0.
         start: the system it was made for.
-        change: d(parameter)/dt by name.
+        path: how parameters and cell change with t.
     """
 
     radius: float
@@ -52,7 +51,7 @@ class Prediction:
     series: np.ndarray
     line: Linearization
     start: System
-    change: Theta
+    path: Path
 
     def positions(self, t: float) -> np.ndarray:
         """(N, d) at t."""
@@ -68,12 +67,12 @@ class Prediction:
 
     def params(self, t: float) -> Any:
         """Parameters theta + t c."""
-        return setting_at(self.line.setting, self.change, t).params
+        return self.path.at(self.line.setting, t).params
 
     def measure(self, observable: Callable[..., Any], t: float) -> np.ndarray:
         """observable(potential, params, state) at the predicted state; its error is of the order
         t^(order + 1) like that of the state."""
-        setting = setting_at(self.line.setting, self.change, t)
+        setting = self.path.at(self.line.setting, t)
         positions, cell = self._configuration(t)
         state = Configuration(positions, cell, setting.neighbors, self.line.problem.pbc)
         return np.asarray(observable(self.line.problem.potential, setting.params, state))
@@ -86,7 +85,7 @@ class Prediction:
         |delta_1|/(1 - q); twice delta_2 is added because a contact that changes on the way slows
         the next ones down. Infinite where they do not shrink. Costs one factorisation.
         """
-        there = linearized_at(self.line, self.series, self.change, t)
+        there = linearized_at(self.line, self.series, self.path, t)
         first = newton_correction(there)
         moved = force_at(there.problem, first, there.setting)
         second = -there.solve(np.asarray(moved)[:, None])[0][:, 0]
@@ -96,25 +95,27 @@ class Prediction:
         return (one + 2.0 * two) / (1.0 - q) if q < 1.0 else math.inf
 
     def _configuration(self, t: float) -> tuple[jax.Array, jax.Array]:
-        return configuration_at(self.line.problem, self.line.setting, horner(self.series, t))
+        there = self.path.at(self.line.setting, t)
+        return configuration_at(self.line.problem, there, horner(self.series, t))
 
 
 def predict(
     potential: Potential,
     params: Any,
     system: System,
-    change: Mapping[str, Any],
+    change: Mapping[str, Any] | None = None,
     *,
+    strain: Any = None,
     order: int = 2,
     horizon: float = 1.0,
     solver: str = "auto",
     rtol: float = RTOL,
     **relax_options: Any,
 ) -> Prediction:
-    """The Taylor series of a relaxed state along a change of its parameters, and how far it holds.
+    """The Taylor series of a relaxed state along a change of parameters or cell, and its reach.
 
-    x(t) = x + t x' + t^2 x''/2 + ..., at theta + t c, exact to O(t^(order+1)) between events. The
-    radius is the first t at which the predicted state meets one of
+    x(t) = x + t x' + t^2 x''/2 + ..., at theta + t c in the cell h (1 + t e), exact to
+    O(t^(order+1)) between events. The radius is the first t at which the predicted state meets one of
 
         a contact opens or closes (potentials that know contacts; harmonic contacts change the
         stiffness by a jump, others smoothly but without a convergent series),
@@ -126,6 +127,7 @@ def predict(
     Args:
         potential, params, system: as for `relax`, which is run first.
         change: c by parameter name ("diameter"), shaped like the parameter or a number for all.
+        strain: e, (d, d): the cell is deformed, with cell = "fixed".
         order: 1, 2 or 3; the second costs one more solve, the third is rarely worth its
             compilation.
         horizon: largest t of interest.
@@ -136,38 +138,47 @@ def predict(
         Prediction, to be evaluated at any t.
 
     Raises:
-        InputError: an unknown parameter, a shape that does not fit, an order out of range.
+        InputError: nothing changes, an unknown parameter, a shape that does not fit, an order out
+            of range, a strain of a cell that relaxes.
         NotConverged, DerivativeUndefined: the state at t = 0 has no derivative.
     """
     if order not in (1, 2, 3):
         raise InputError(f"predict: order = {order}; it must be 1, 2 or 3")
     if not horizon > 0.0:
         raise InputError(f"predict: horizon = {horizon}; it must be positive")
-    directions = _directions(params, change)
+    path = _path(params, system, change or {}, strain)
+    if strain is not None and relax_options.get("cell", "fixed") != "fixed":
+        raise InputError('predict: a strain is imposed on the cell; use cell = "fixed"')
     found = search(potential, params, system, **relax_options)
     if found.why:
         raise NotConverged(found.why)
     line = linearize(found.problem, found.setting, solver, rtol)
     if reason := why_undefined(line):
         raise DerivativeUndefined(reason)
-    series = taylor_series(line, directions, order)
-    radius, limit = radius_of_validity(line, series, directions, horizon)
-    return Prediction(radius, limit, order, series, line, system, directions)
+    series = taylor_series(line, path, order)
+    radius, limit = radius_of_validity(line, series, path, horizon)
+    return Prediction(radius, limit, order, series, line, system, path)
 
 
-def _directions(params: Any, change: Mapping[str, Any]) -> Theta:
-    if not change:
-        raise InputError("predict: change names no parameter; give at least one")
+def _path(params: Any, system: System, change: Mapping[str, Any], strain: Any) -> Path:
+    if not change and strain is None:
+        raise InputError("predict: nothing changes; give `change` or `strain`")
     known = select(params, list(change))
-    out = {}
-    for name, value in known.items():
-        given = np.asarray(change[name], dtype=float)
-        if given.shape not in ((), np.shape(value)):
-            raise InputError(
-                f"predict: change of {name} has shape {given.shape}; one number or "
-                f"{np.shape(value)}"
-            )
-        if not np.all(np.isfinite(given)):
-            raise InputError(f"predict: change of {name} is not finite")
-        out[name] = jnp.broadcast_to(jnp.asarray(given), np.shape(value))
-    return out
+    rates = {
+        name: jnp.broadcast_to(_finite(f"change of {name}", change[name], np.shape(v)), np.shape(v))
+        for name, v in known.items()
+    }
+    square = (system.dimension, system.dimension)
+    e = np.zeros(square) if strain is None else _finite("strain", strain, square)
+    if e.shape != square:
+        raise InputError(f"predict: strain is one number; a {square} array was meant")
+    return Path(rates, jnp.asarray(e))
+
+
+def _finite(what: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
+    array = np.asarray(given, dtype=float)
+    if array.shape not in ((), shape):
+        raise InputError(f"predict: {what} has shape {array.shape}; one number or {shape}")
+    if not np.all(np.isfinite(array)):
+        raise InputError(f"predict: {what} is not finite")
+    return array

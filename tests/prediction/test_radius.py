@@ -126,7 +126,9 @@ def test_free_cell(packing):
 @pytest.mark.parametrize(
     ("change", "options", "sentence"),
     [
-        ({}, {}, "names no parameter"),
+        ({}, {}, "nothing changes"),
+        ({}, {"strain": 1.0}, "one number"),
+        ({}, {"strain": np.eye(2), "cell": "isotropic"}, "imposed on the cell"),
         ({"sigma": 1.0}, {}, '"sigma" is not a parameter'),
         ({"diameter": np.ones(3)}, {}, "shape"),
         ({"diameter": np.nan}, {}, "not finite"),

@@ -127,3 +127,19 @@ def test_observables_are_measured_at_the_predicted_state(case):
     got = float(prediction.measure(ms.energy, t))
     # At a minimum the energy forgives the error of the state to second order.
     assert got == pytest.approx(want, rel=1e-9)
+
+
+@pytest.mark.parametrize("shape", [[[0.0, 1.0], [0.0, 0.0]], [[-1.0, 0.0], [0.0, -1.0]]])
+def test_imposed_strain(shape):
+    example = EXAMPLES["discs"]()
+    prediction = ms.predict(example.potential, example.params, example.system, strain=shape)
+    errors = []
+    for fraction in (0.6, 0.3):
+        t = fraction * prediction.radius
+        start = prediction.system(t)
+        assert np.allclose(start.cell, example.system.cell @ (np.eye(2) + t * np.array(shape)))
+        there = ms.relax(example.potential, example.params, start)
+        moved = np.asarray(there.positions) - start.positions
+        errors.append(np.abs(prediction.line.project(moved.reshape(-1, 1))).max())
+        assert errors[-1] <= prediction.error(t) * (1 + 1e-6) + 1e-13
+    assert errors[0] / errors[1] == pytest.approx(8.0, rel=0.25)
