@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -162,16 +162,17 @@ class Automatic(Estimator):
 
     def __call__(self, iteration: Iteration, x0: Any, *args: Any) -> Any:
         """The x found from x0, differentiable in `args` and, unless `last` is given, in x0."""
-        if self.steps is not None:
-            iteration = replace(iteration, tol=0.0, max_steps=self.steps)
+        require_float64(args)
         x0 = require_unknowns(x0)
-        count, converged = _steps_needed(iteration, x0, args)
-        state, bound = iteration.init(x0, *args), iteration.max_steps
-        if self.last is not None:
-            before = count - _least(count, self.last)
+        count, bound, converged = self._length(iteration, x0, args)
+        before = 0 if self.last is None else _positive_part(count - self.last)
+        if self.last is None:
+            state = iteration.init(x0, *args)
+        else:
             state = iteration.state_after(before, x0, *args)
-            count, bound = count - before, min(self.last, bound)
-        return nan_unless(converged, self._walk(iteration, state, args, count, bound))
+            bound = min(bound, self.last)
+        x = iteration.apply(_walk, self, state, args, count - before, bound)
+        return nan_unless(converged, x)
 
     def at(self, iteration: Iteration, sol: Any, *args: Any) -> Any:
         """`sol` with the derivative of so many further steps from there as `last` or `steps` says.
@@ -186,35 +187,45 @@ class Automatic(Estimator):
                 "elsewhere has none; say how many steps from there count: Automatic(last=100)"
             )
         sol = stopped(require_unknowns(sol))
-        x = self._walk(iteration, iteration.init(sol, *args), args, count, count)
+        x = iteration.apply(_walk, self, iteration.init(sol, *args), args, count, count)
         return jax.tree_util.tree_map(lambda a, b: a + (b - stopped(b)), sol, x)
 
-    def _walk(self, iteration: Iteration, state: Any, args: tuple, count: Any, bound: int) -> Any:
-        def step(state: Any) -> Any:
-            return iteration.step(state, *args)
-
-        if self.mode == "forward":
-            return iteration.read(forward_only(step, state, count))
-        return iteration.read(reversible(step, state, count, bound, self.checkpoint))
-
-
-def _steps_needed(iteration: Iteration, x0: Any, args: tuple) -> tuple[Any, Any]:
-    """(steps, converged): Python numbers where they are known before compilation."""
-    require_float64(args)
-    if iteration.tol == 0.0:
-        return iteration.max_steps, True
-    sol, info = iteration.run(x0, *args)
-    require_converged(iteration, sol, info)
-    return (info.steps if is_traced_now(info) else int(info.steps)), info.converged
+    def _length(self, iteration: Iteration, x0: Any, args: tuple) -> tuple[Any, int, Any]:
+        """(steps to make, room for them, whether they lead to the solution)."""
+        fixed = iteration.max_steps if iteration.tol == 0.0 else None
+        fixed = fixed if self.steps is None else self.steps
+        if fixed is not None:
+            return fixed, fixed, True
+        sol, info = iteration.run(x0, *args)
+        require_converged(iteration, sol, info)
+        if is_traced_now(info):
+            return info.steps, iteration.max_steps, info.converged
+        # A power of two: similar lengths share compiled code.
+        return info.steps, 1 << int(info.steps).bit_length(), True
 
 
-def _least(count: Any, last: int) -> Any:
-    return min(count, last) if isinstance(count, int) else jnp.minimum(count, last)
+def _walk(
+    iteration: Iteration, how: Automatic, state: Any, args: tuple, count: Any, bound: int
+) -> Any:
+    def step(state: Any) -> Any:
+        return iteration.step(state, *args)
+
+    if how.mode == "forward":
+        return iteration.read(forward_only(step, state, count))
+    return iteration.read(reversible(step, state, count, bound, how.checkpoint))
+
+
+def _positive_part(count: Any) -> Any:
+    return max(count, 0) if isinstance(count, int) else jnp.maximum(count, 0)
 
 
 def _with_series(iteration: Iteration, sol: Any, args: tuple, terms: int) -> Any:
     sol = stopped(require_unknowns(sol))
     require_float64(args)
+    return iteration.apply(_series, sol, args, terms)
+
+
+def _series(iteration: Iteration, sol: Any, args: tuple, terms: int) -> Any:
     step, theta = close(iteration.map, sol, args)
     return _neumann(step, terms, sol, theta)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +14,13 @@ from jax.flatten_util import ravel_pytree
 from mdsens.errors import InputError, NotConverged
 from mdsens.implicit.condition import require_like, require_unknowns
 from mdsens.implicit.hoist import hoist
-from mdsens.implicit.leaves import is_traced_now, split, stopped
+from mdsens.implicit.leaves import (
+    Rebuild,
+    closes_over_tracers,
+    is_traced_now,
+    split,
+    stopped,
+)
 from mdsens.linear.precision import require_float64
 
 
@@ -95,49 +101,84 @@ class Iteration:
             InputError, Float32Error: x0 is not made of float64 arrays.
         """
         require_float64(args)
-        search = self._fixed if self.tol == 0.0 else self._search
-        return _undifferentiated(search, require_unknowns(x0), *args)
+        search = _fixed_number if self.tol == 0.0 else _search
+        return self._constant(search, require_unknowns(x0), args)
 
     def state_after(self, count: Any, x0: Any, *args: Any) -> Any:
         """s_count, from x0. Not differentiated; `count` may be traced."""
-        return _undifferentiated(self._state_after, count, require_unknowns(x0), *args)
+        return self._constant(_state_after, require_unknowns(x0), args, count)
 
-    def _state_after(self, count: Any, x0: Any, *args: Any) -> Any:
-        start = self.init(x0, *args)
-        return jax.lax.fori_loop(0, count, lambda _, state: self.step(state, *args), start)
+    def apply(self, fun: Callable[..., Any], *inputs: Any) -> Any:
+        """fun(self, *inputs), compiled once for this iteration; differentiated as it stands."""
+        dynamic, rebuild = split(inputs)
+        if self._is_bound_to_a_trace or not _is_hashable(rebuild):
+            return fun(self, *inputs)
+        return self._compiled(fun, rebuild, dynamic)
 
-    def _fixed(self, x0: Any, *args: Any) -> tuple[Any, Info]:
-        state = self._state_after(self.max_steps, x0, *args)
-        residual = self._residual(state, args)
-        return self.read(state), Info(self.max_steps, residual, jnp.isfinite(residual))
+    def _constant(self, fun: Callable[..., Any], *inputs: Any) -> Any:
+        """fun(self, *inputs), a constant to every derivative."""
+        inputs = stopped(inputs)
+        if not self._is_bound_to_a_trace:
+            return self.apply(fun, *inputs)
+        # A parameter that a step closes over would carry its derivative into the loop.
+        dynamic, rebuild = split(inputs)
+        explicit, captured, _ = hoist(lambda leaves: fun(self, *rebuild(leaves)), dynamic)
+        return explicit(stopped(captured), dynamic)
 
-    def _search(self, x0: Any, *args: Any) -> tuple[Any, Info]:
-        def unfinished(carry: tuple) -> jax.Array:
-            _, steps, done = carry
-            return ~done & (steps < self.max_steps)
+    @property
+    def _is_bound_to_a_trace(self) -> bool:
+        return closes_over_tracers((self.step, self.optimality_fun, self.init, self.read))
 
-        def advance(carry: tuple) -> tuple:
-            state, steps, _ = carry
-            # F and the step are evaluated at one place: the compiler shares what they share.
-            done = ~(self._residual(state, args) > self.tol)
-            following = self.step(state, *args)
-            kept = jax.tree_util.tree_map(partial(jnp.where, done), state, following)
-            return kept, steps + ~done, done
+    # Kept here, not in a cache of JAX: the program goes when the iteration goes.
+    @cached_property
+    def _compiled(self) -> Callable[..., Any]:
+        def call(fun: Callable[..., Any], rebuild: Rebuild, dynamic: list[Any]) -> Any:
+            return fun(self, *rebuild(dynamic))
 
-        start = (self.init(x0, *args), jnp.asarray(0), jnp.asarray(False))
-        state, steps, _ = jax.lax.while_loop(unfinished, advance, start)
-        residual = self._residual(state, args)
-        return self.read(state), Info(steps, residual, residual <= self.tol)
-
-    def _residual(self, state: Any, args: tuple) -> jax.Array:
-        return jnp.linalg.norm(ravel_pytree(self.condition(self.read(state), *args))[0])
+        return jax.jit(call, static_argnums=(0, 1))
 
 
-def _undifferentiated(fun: Callable[..., Any], *inputs: Any) -> Any:
-    """fun(*inputs), a constant to every derivative, also by what `fun` closes over."""
-    dynamic, rebuild = split(stopped(inputs))
-    explicit, captured, _ = hoist(lambda leaves: fun(*rebuild(leaves)), dynamic)
-    return explicit(stopped(captured), dynamic)
+def _state_after(iteration: Iteration, x0: Any, args: tuple, count: Any) -> Any:
+    start = iteration.init(x0, *args)
+    return jax.lax.fori_loop(0, count, lambda _, state: iteration.step(state, *args), start)
+
+
+def _fixed_number(iteration: Iteration, x0: Any, args: tuple) -> tuple[Any, Info]:
+    x = iteration.read(_state_after(iteration, x0, args, iteration.max_steps))
+    residual = _residual(iteration, x, args)
+    return x, Info(jnp.asarray(iteration.max_steps), residual, jnp.isfinite(residual))
+
+
+def _search(iteration: Iteration, x0: Any, args: tuple) -> tuple[Any, Info]:
+    def unfinished(carry: tuple) -> jax.Array:
+        _, steps, done = carry
+        return ~done & (steps < iteration.max_steps)
+
+    def advance(carry: tuple) -> tuple:
+        state, steps, _ = carry
+        # F and the step are evaluated at one place: the compiler shares what they share.
+        done = ~(_residual(iteration, iteration.read(state), args) > iteration.tol)
+        following = iteration.step(state, *args)
+        kept = jax.tree_util.tree_map(partial(jnp.where, done), state, following)
+        return kept, steps + ~done, done
+
+    start = (iteration.init(x0, *args), jnp.asarray(0), jnp.asarray(False))
+    state, steps, _ = jax.lax.while_loop(unfinished, advance, start)
+    x = iteration.read(state)
+    residual = _residual(iteration, x, args)
+    return x, Info(steps, residual, residual <= iteration.tol)
+
+
+def _residual(iteration: Iteration, x: Any, args: tuple) -> jax.Array:
+    return jnp.linalg.norm(ravel_pytree(iteration.condition(x, *args))[0])
+
+
+def _is_hashable(value: Any) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 def require_converged(iteration: Iteration, x: Any, info: Info) -> None:

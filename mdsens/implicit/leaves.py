@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -19,17 +19,33 @@ def is_traceable(leaf: Any) -> bool:
     return isinstance(leaf, (jax.Array, np.ndarray, np.generic, float, complex))
 
 
-def split(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+_TRACED = object()
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """Puts traceable leaves back among the rest of a pytree; hashable if the rest is.
+
+    Attributes:
+        treedef: of the whole.
+        rest: its leaves, with a mark in the place of the traceable ones.
+    """
+
+    treedef: Any
+    rest: tuple
+
+    def __call__(self, dynamic: list[Any]) -> Any:
+        """The pytree with `dynamic` for its traceable leaves."""
+        fresh = iter(dynamic)
+        mixed = [next(fresh) if leaf is _TRACED else leaf for leaf in self.rest]
+        return jax.tree_util.tree_unflatten(self.treedef, mixed)
+
+
+def split(tree: Any) -> tuple[list[Any], Rebuild]:
     """The traceable leaves of a pytree, and the function that puts others in their place."""
     leaves, treedef = jax.tree_util.tree_flatten(tree)
-    traced = [is_traceable(leaf) for leaf in leaves]
-
-    def rebuild(dynamic: list[Any]) -> Any:
-        fresh = iter(dynamic)
-        mixed = [next(fresh) if t else leaf for t, leaf in zip(traced, leaves, strict=True)]
-        return jax.tree_util.tree_unflatten(treedef, mixed)
-
-    return [leaf for t, leaf in zip(traced, leaves, strict=True) if t], rebuild
+    rest = tuple(_TRACED if is_traceable(leaf) else leaf for leaf in leaves)
+    return [leaf for leaf in leaves if is_traceable(leaf)], Rebuild(treedef, rest)
 
 
 def is_traced_now(tree: Any) -> bool:
