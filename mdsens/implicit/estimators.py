@@ -31,7 +31,7 @@ from mdsens.implicit.attach import attach
 from mdsens.implicit.auto import AUTO
 from mdsens.implicit.condition import Residual, close, require_unknowns
 from mdsens.implicit.estimators_unroll import forward_only, reversible
-from mdsens.implicit.iteration import Iteration, nan_unless, require_converged
+from mdsens.implicit.iteration import Info, Iteration, nan_unless, require_converged
 from mdsens.implicit.leaves import is_traced_now, stopped
 from mdsens.linear.precision import require_float64
 
@@ -48,13 +48,17 @@ class Estimator(ABC):
 
         Raises:
             NotConverged: in eager code, where tol is not met within max_steps; under jit and vmap
-                x is NaN, and so is every derivative. A fixed number of steps (tol = 0) is as far as
-                it got.
+                x is NaN, and so is every derivative. After a fixed number of steps (tol = 0) x is
+                as good as it is.
             InputError, Float32Error, DerivativeUndefined: see `attach`.
         """
+        return self.run(iteration, x0, *args)[0]
+
+    def run(self, iteration: Iteration, x0: Any, *args: Any) -> tuple[Any, Info]:
+        """(x, Info): the same, with the report of how x was found."""
         sol, info = iteration.run(x0, *args)
         require_converged(iteration, sol, info)
-        return nan_unless(info.converged, self.at(iteration, sol, *args))
+        return nan_unless(info.converged, self.at(iteration, sol, *args)), info
 
     @abstractmethod
     def at(self, iteration: Iteration, sol: Any, *args: Any) -> Any:
@@ -160,19 +164,29 @@ class Automatic(Estimator):
             if count is not None and count < 0:
                 raise InputError(f"{name} = {count} must not be negative")
 
-    def __call__(self, iteration: Iteration, x0: Any, *args: Any) -> Any:
-        """The x found from x0, differentiable in `args` and, unless `last` is given, in x0."""
+    def run(self, iteration: Iteration, x0: Any, *args: Any) -> tuple[Any, Info]:
+        """(x, Info): x differentiable in `args` and, unless `last` is given, in x0."""
         require_float64(args)
         x0 = require_unknowns(x0)
-        count, bound, converged = self._length(iteration, x0, args)
-        before = 0 if self.last is None else _positive_part(count - self.last)
+        if self.steps is not None or iteration.tol == 0.0:
+            count = iteration.max_steps if self.steps is None else self.steps
+            x = self._path(iteration, x0, args, count, count)
+            return x, iteration.inform(x, count, args)
+        sol, info = iteration.run(x0, *args)
+        require_converged(iteration, sol, info)
+        room = iteration.max_steps
+        if not is_traced_now(info):
+            # A power of two: similar lengths share compiled code.
+            room = 1 << int(info.steps).bit_length()
+        return nan_unless(info.converged, self._path(iteration, x0, args, info.steps, room)), info
+
+    def _path(self, iteration: Iteration, x0: Any, args: tuple, count: Any, room: int) -> Any:
         if self.last is None:
-            state = iteration.init(x0, *args)
-        else:
-            state = iteration.state_after(before, x0, *args)
-            bound = min(bound, self.last)
-        x = iteration.apply(_walk, self, state, args, count - before, bound)
-        return nan_unless(converged, x)
+            return iteration.apply(_walk, self, iteration.init(x0, *args), args, count, room)
+        skipped = count - self.last
+        skipped = max(skipped, 0) if isinstance(count, int) else jnp.maximum(skipped, 0)
+        state = iteration.state_after(skipped, x0, *args)
+        return iteration.apply(_walk, self, state, args, count - skipped, min(room, self.last))
 
     def at(self, iteration: Iteration, sol: Any, *args: Any) -> Any:
         """`sol` with the derivative of so many further steps from there as `last` or `steps` says.
@@ -190,33 +204,16 @@ class Automatic(Estimator):
         x = iteration.apply(_walk, self, iteration.init(sol, *args), args, count, count)
         return jax.tree_util.tree_map(lambda a, b: a + (b - stopped(b)), sol, x)
 
-    def _length(self, iteration: Iteration, x0: Any, args: tuple) -> tuple[Any, int, Any]:
-        """(steps to make, room for them, whether they lead to the solution)."""
-        fixed = iteration.max_steps if iteration.tol == 0.0 else None
-        fixed = fixed if self.steps is None else self.steps
-        if fixed is not None:
-            return fixed, fixed, True
-        sol, info = iteration.run(x0, *args)
-        require_converged(iteration, sol, info)
-        if is_traced_now(info):
-            return info.steps, iteration.max_steps, info.converged
-        # A power of two: similar lengths share compiled code.
-        return info.steps, 1 << int(info.steps).bit_length(), True
-
 
 def _walk(
-    iteration: Iteration, how: Automatic, state: Any, args: tuple, count: Any, bound: int
+    iteration: Iteration, how: Automatic, state: Any, args: tuple, count: Any, room: int
 ) -> Any:
     def step(state: Any) -> Any:
         return iteration.step(state, *args)
 
     if how.mode == "forward":
         return iteration.read(forward_only(step, state, count))
-    return iteration.read(reversible(step, state, count, bound, how.checkpoint))
-
-
-def _positive_part(count: Any) -> Any:
-    return max(count, 0) if isinstance(count, int) else jnp.maximum(count, 0)
+    return iteration.read(reversible(step, state, count, room, how.checkpoint))
 
 
 def _with_series(iteration: Iteration, sol: Any, args: tuple, terms: int) -> Any:

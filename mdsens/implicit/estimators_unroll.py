@@ -22,13 +22,13 @@ from mdsens.errors import InputError
 Step = Callable[[Any], Any]
 
 
-def reversible(step: Step, state: Any, count: Any, bound: int, checkpoint: bool) -> Any:
+def reversible(step: Step, state: Any, count: Any, room: int, checkpoint: bool) -> Any:
     """`step` applied `count` times to `state`, for derivatives of either mode.
 
     Args:
-        count: a Python int, or a traced one that is at most `bound`.
-        bound: room is made for so many steps; those beyond `count` are skipped.
-        checkpoint: keep about 2 sqrt(bound) states instead of `bound`.
+        count: a Python int, or a traced one that is at most `room`.
+        room: for so many steps, a Python int; those beyond `count` are skipped.
+        checkpoint: keep about 2 sqrt(room) states instead of `room`.
     """
     if isinstance(count, int):
         return _walk(step, state, count, checkpoint, lambda advance: advance)
@@ -39,7 +39,7 @@ def reversible(step: Step, state: Any, count: Any, bound: int, checkpoint: bool)
     def counted(carry: tuple) -> tuple:
         return carry[0] + 1, step(carry[1])
 
-    return _walk(counted, (jnp.asarray(0), state), bound, checkpoint, while_unfinished)[1]
+    return _walk(counted, (jnp.asarray(0), state), room, checkpoint, while_unfinished)[1]
 
 
 def _walk(

@@ -104,6 +104,10 @@ class Iteration:
         search = _fixed_number if self.tol == 0.0 else _search
         return self._constant(search, require_unknowns(x0), args)
 
+    def inform(self, x: Any, steps: Any, args: tuple) -> Info:
+        """The report on an x reached by so many steps, however many. Not differentiated."""
+        return self._constant(_inform, x, steps, args)
+
     def state_after(self, count: Any, x0: Any, *args: Any) -> Any:
         """s_count, from x0. Not differentiated; `count` may be traced."""
         return self._constant(_state_after, require_unknowns(x0), args, count)
@@ -145,8 +149,7 @@ def _state_after(iteration: Iteration, x0: Any, args: tuple, count: Any) -> Any:
 
 def _fixed_number(iteration: Iteration, x0: Any, args: tuple) -> tuple[Any, Info]:
     x = iteration.read(_state_after(iteration, x0, args, iteration.max_steps))
-    residual = _residual(iteration, x, args)
-    return x, Info(jnp.asarray(iteration.max_steps), residual, jnp.isfinite(residual))
+    return x, _inform(iteration, x, iteration.max_steps, args)
 
 
 def _search(iteration: Iteration, x0: Any, args: tuple) -> tuple[Any, Info]:
@@ -167,6 +170,11 @@ def _search(iteration: Iteration, x0: Any, args: tuple) -> tuple[Any, Info]:
     x = iteration.read(state)
     residual = _residual(iteration, x, args)
     return x, Info(steps, residual, residual <= iteration.tol)
+
+
+def _inform(iteration: Iteration, x: Any, steps: Any, args: tuple) -> Info:
+    residual = _residual(iteration, x, args)
+    return Info(jnp.asarray(steps), residual, jnp.isfinite(residual))
 
 
 def _residual(iteration: Iteration, x: Any, args: tuple) -> jax.Array:
