@@ -131,7 +131,8 @@ class Iteration:
 
     @property
     def _is_bound_to_a_trace(self) -> bool:
-        return closes_over_tracers((self.step, self.optimality_fun, self.init, self.read))
+        functions = (self.step, self.optimality_fun, self.init, self.read)
+        return is_traced_now(functions) or closes_over_tracers(functions)
 
     # Kept here, not in a cache of JAX: the program goes when the iteration goes.
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -54,7 +55,8 @@ def is_traced_now(tree: Any) -> bool:
 
 
 def closes_over_tracers(tree: Any) -> bool:
-    """Whether a function among the leaves has a tracer in its closure, at any depth."""
+    """Whether a function among the leaves holds a tracer: in its closure, at any depth, in the
+    object whose method it is, or in itself if it is an object that can be called."""
     return any(_captures(leaf, set()) for leaf in jax.tree_util.tree_leaves(tree))
 
 
@@ -64,8 +66,14 @@ def _captures(value: Any, seen: set[int]) -> bool:
     seen.add(id(value))
     inside = [c.cell_contents for c in getattr(value, "__closure__", None) or () if _filled(c)]
     inside += [getattr(value, name, None) for name in ("func", "args", "keywords", "__wrapped__")]
+    inside += [_attributes(value), _attributes(getattr(value, "__self__", None))]
     leaves = jax.tree_util.tree_leaves(inside)
     return is_traced_now(leaves) or any(_captures(leaf, seen) for leaf in leaves)
+
+
+def _attributes(owner: Any) -> list[Any]:
+    shared = isinstance(owner, (ModuleType, type))
+    return [] if shared else list(getattr(owner, "__dict__", {}).values())
 
 
 def _filled(cell: Any) -> bool:
