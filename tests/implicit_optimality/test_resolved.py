@@ -7,7 +7,9 @@ import pytest
 
 from mdsens.implicit import custom_fixed_point, custom_root
 from mdsens.implicit.optimality import (
+    exponentiated_gradient,
     kkt,
+    kl_projection,
     projected_gradient,
     projections,
     proximal,
@@ -27,6 +29,10 @@ def coupled(x, scale):
     return quadratic(x.ravel(), scale * THETA)
 
 
+def steep(x, scale):
+    return quadratic(3 * x.ravel(), scale * THETA)
+
+
 def logistic(x, c):
     return jnp.sum(jnp.logaddexp(0.0, c * (ROWS @ x))) + 0.5 * jnp.sum(x * x) - jnp.sum(x)
 
@@ -36,6 +42,7 @@ CASES = {
     "group lasso": (proximal_gradient(coupled, proximal.group_lasso, 0.4), jnp.zeros((2, 2))),
     "l1 ball": (projected_gradient(coupled, projections.l1_ball, 0.4), jnp.zeros((2, 2))),
     "l2 ball": (projected_gradient(coupled, projections.l2_ball, 0.4), jnp.zeros((2, 2))),
+    "simplices": (exponentiated_gradient(steep, 0.5, axis=-1), jnp.full((2, 2), 0.5)),
 }
 
 
@@ -55,6 +62,17 @@ def test_iterated_to_its_fixed_point(name: str):
     steps = h * jnp.eye(2)
     expected = [(observed(both + s) - observed(both - s)) / (2 * h) for s in steps]
     np.testing.assert_allclose(jax.grad(observed)(both), expected, rtol=1e-6, atol=1e-8)
+
+
+def test_simplices_lie_along_the_axis():
+    condition, start = CASES["simplices"]
+    x = jax.lax.fori_loop(0, 300, lambda _, x: condition(x, 1.1, 0.4), start)
+    np.testing.assert_allclose(jnp.sum(x, axis=-1), 0.4, rtol=1e-12)
+    euclidean = projected_gradient(steep, jax.vmap(projections.simplex, (0, None)))
+    np.testing.assert_allclose(euclidean(x, 1.1, 0.4), x, atol=1e-9)
+    y = THETA.reshape(2, 2)
+    each = jnp.stack([kl_projection(row, 0.4) for row in y])
+    np.testing.assert_allclose(kl_projection(y, 0.4, axis=-1), each, rtol=1e-14)
 
 
 def test_kkt_of_a_nonlinear_problem():

@@ -49,17 +49,20 @@ def mirror_descent(
     return fixed_point
 
 
-def kl_projection(y: jax.Array, total: Any = 1.0) -> jax.Array:
+def kl_projection(y: jax.Array, total: Any = 1.0, axis: int | None = None) -> jax.Array:
     """total exp(y) / sum exp(y): onto {x >= 0, sum x = total} in the Kullback-Leibler geometry.
 
     Args:
-        y: an array of any shape, normalised as a whole; the logarithm of what is projected.
+        y: an array of any shape; the logarithm of what is projected.
         total: positive.
+        axis: along which each simplex lies; None for one simplex over the whole array.
     """
-    return total * jax.nn.softmax(y, axis=None)
+    return total * jax.nn.softmax(y, axis=axis)
 
 
-def exponentiated_gradient(objective: Callable[..., Any], step: float = 1.0) -> Callable[..., Any]:
+def exponentiated_gradient(
+    objective: Callable[..., Any], step: float = 1.0, axis: int | None = None
+) -> Callable[..., Any]:
     """T(x, theta_f, total) = total w / sum w,  w = x exp(-step grad f(x, theta_f)).
 
     Mirror descent on the simplex {x >= 0, sum x = total} with the logarithm worked out, which
@@ -72,8 +75,10 @@ def exponentiated_gradient(objective: Callable[..., Any], step: float = 1.0) -> 
     minimum), do not trust it: the Jacobian is singular for the first, and the second is not seen.
 
     Args:
-        objective: f(x, theta_f) -> scalar; x an array of any shape, normalised as a whole.
+        objective: f(x, theta_f) -> scalar; x an array of any shape.
         step: positive; the derivative does not depend on it.
+        axis: along which each simplex lies (-1: every row is one); None for one simplex over the
+            whole array.
 
     Kivinen & Warmuth 1997, doi:10.1006/inco.1996.2612.
     """
@@ -81,8 +86,9 @@ def exponentiated_gradient(objective: Callable[..., Any], step: float = 1.0) -> 
     def fixed_point(x: jax.Array, theta_f: Any, total: Any = 1.0) -> jax.Array:
         exponent = -step * jax.grad(objective)(x, theta_f)
         # Any constant shift cancels; this one keeps the exponential from overflowing.
-        shift = jax.lax.stop_gradient(jnp.max(jnp.where(x > 0, exponent, -jnp.inf)))
+        kept = jnp.where(x > 0, exponent, -jnp.inf)
+        shift = jax.lax.stop_gradient(jnp.max(kept, axis=axis, keepdims=True))
         w = x * jnp.exp(exponent - shift)
-        return total * w / jnp.sum(w)
+        return total * w / jnp.sum(w, axis=axis, keepdims=True)
 
     return fixed_point
