@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import version as _version
 from typing import Any
 
-_MODULES = ("implicit", "linear", "potentials", "observables", "errors")
+_MODULES = ("implicit", "linear", "potentials", "observables", "packings", "errors")
 _NAMES = {
     "System": "mdsens.system",
     "Table": "mdsens.parameters",

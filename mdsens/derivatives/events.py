@@ -22,34 +22,34 @@ _MODE_HALVINGS = 12
 
 def radius_of_validity(
     line: Linearization, series: np.ndarray, path: Path, horizon: float
-) -> tuple[float, str]:
-    """(t, sentence) of the first event on (0, horizon], by looking at places and halving.
+) -> tuple[float, str, str]:
+    """(t, kind, sentence) of the first event on (0, horizon], by looking at places and halving.
 
-    Events: a contact opens or closes, particles leave the range of the neighbour list, the Hessian
-    of the predicted state gets a mode that is not positive.
+    Kinds: "contacts" (one opens or closes), "range" (particles leave that of the neighbour list),
+    "soft mode" (the Hessian of the predicted state gets one that is not positive), "none".
     """
 
     def happened(t: float) -> bool:
         holds, opened, closed = _events(line.problem, line.setting, series, path, t)
         return not bool(holds) or int(opened) + int(closed) > 0
 
-    radius, limit = horizon, f"no event up to t = {horizon:g}"
+    radius, kind, limit = horizon, "none", "no event up to the horizon"
     places = np.linspace(0.0, horizon, _PLACES + 1)
     first = next((k for k in range(1, _PLACES + 1) if happened(places[k])), None)
     if first is not None:
         radius, after = _halve(happened, places[first - 1], places[first], _HALVINGS)
-        limit = _sentence(after, *_events(line.problem, line.setting, series, path, after))
+        kind, limit = _told(*_events(line.problem, line.setting, series, path, after))
     soft = partial(_is_soft, line, series, path)
     if soft(radius):
         radius = _halve(soft, 0.0, radius, _MODE_HALVINGS)[0]
-        limit = f"a mode becomes soft near t = {radius:.4g}"
-    return float(radius), limit
+        kind, limit = "soft mode", "a mode becomes soft"
+    return float(radius), kind, limit
 
 
-def _sentence(t: float, holds: Any, opened: Any, closed: Any) -> str:
+def _told(holds: Any, opened: Any, closed: Any) -> tuple[str, str]:
     if not bool(holds):
-        return f"at t = {t:.6g} particles leave the range of the neighbour list"
-    return f"contacts change at t = {t:.6g}: {int(opened)} opened, {int(closed)} closed"
+        return "range", "particles leave the range of the neighbour list"
+    return "contacts", f"contacts change: {int(opened)} opened, {int(closed)} closed"
 
 
 def _halve(

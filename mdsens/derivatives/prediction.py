@@ -37,7 +37,8 @@ class Prediction:
 
     Attributes:
         radius: the series describes the minimum for 0 <= t < radius.
-        limit: what happens there, a sentence.
+        event: what happens there: "none", "contacts", "soft mode", "range" (of the neighbour list).
+        limit: the same in a sentence.
         order: of the series.
         series: (order, n) derivatives d^k z/dt^k, k = 1...; z are displacements and strains.
         line: the linearised state at t = 0.
@@ -46,6 +47,7 @@ class Prediction:
     """
 
     radius: float
+    event: str
     limit: str
     order: int
     series: np.ndarray
@@ -93,6 +95,12 @@ class Prediction:
         one, two = (float(np.abs(step[: n * d]).max(initial=0.0)) for step in (first, second))
         q = two / one if one > 0.0 else 0.0
         return (one + 2.0 * two) / (1.0 - q) if q < 1.0 else math.inf
+
+    def distance(self, a: np.ndarray, b: np.ndarray) -> float:
+        """Largest displacement between two sets of positions, rigid motions and rattlers aside."""
+        moved = np.zeros((self.series.shape[1], 1))
+        moved[: a.size, 0] = (a - b).reshape(-1)
+        return float(np.abs(self.line.project(moved)[: a.size]).max(initial=0.0))
 
     def _configuration(self, t: float) -> tuple[jax.Array, jax.Array]:
         there = self.path.at(self.line.setting, t)
@@ -156,8 +164,8 @@ def predict(
     if reason := why_undefined(line):
         raise DerivativeUndefined(reason)
     series = taylor_series(line, path, order)
-    radius, limit = radius_of_validity(line, series, path, horizon)
-    return Prediction(radius, limit, order, series, line, system, path)
+    radius, event, limit = radius_of_validity(line, series, path, horizon)
+    return Prediction(radius, event, limit, order, series, line, system, path)
 
 
 def _path(params: Any, system: System, change: Mapping[str, Any], strain: Any) -> Path:
