@@ -169,15 +169,14 @@ def _scalar(result: Result, objective: Callable[..., Any]) -> float:
 
 def _limits(
     theta: dict[str, np.ndarray], bounds: Mapping[str, tuple[float, float]]
-) -> scipy.optimize.Bounds:
+) -> list[tuple[float, float]]:
     """Raises InputError where the bounds name something else or exclude the start."""
     if unknown := set(bounds) - set(theta):
         raise InputError(f"design: bounds for {sorted(unknown)[0]}, which is not varied")
-    low, high = [], []
+    limits: list[tuple[float, float]] = []
     for name, value in theta.items():
         a, b = bounds.get(name, (-np.inf, np.inf))
         if np.any(value < a) or np.any(value > b):
             raise InputError(f"design: the start of {name} lies outside its bounds ({a}, {b})")
-        low.append(np.full(value.size, a))
-        high.append(np.full(value.size, b))
-    return scipy.optimize.Bounds(np.concatenate(low), np.concatenate(high))
+        limits += [(a, b)] * value.size
+    return limits
