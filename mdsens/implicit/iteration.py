@@ -155,21 +155,24 @@ def _fixed_number(iteration: Iteration, x0: Any, args: tuple) -> tuple[Any, Info
 
 def _search(iteration: Iteration, x0: Any, args: tuple) -> tuple[Any, Info]:
     def unfinished(carry: tuple) -> jax.Array:
-        _, steps, done = carry
-        return ~done & (steps < iteration.max_steps)
+        _, steps, residual = carry
+        return (residual > iteration.tol) & (steps < iteration.max_steps)
 
     def advance(carry: tuple) -> tuple:
         state, steps, _ = carry
         # F and the step are evaluated at one place: the compiler shares what they share.
-        done = ~(_residual(iteration, iteration.read(state), args) > iteration.tol)
+        residual = _residual(iteration, iteration.read(state), args)
+        done = ~(residual > iteration.tol)
         following = iteration.step(state, *args)
         kept = jax.tree_util.tree_map(partial(jnp.where, done), state, following)
-        return kept, steps + ~done, done
+        return kept, steps + ~done, residual
 
-    start = (iteration.init(x0, *args), jnp.asarray(0), jnp.asarray(False))
-    state, steps, _ = jax.lax.while_loop(unfinished, advance, start)
+    start = (iteration.init(x0, *args), jnp.asarray(0), jnp.asarray(jnp.inf))
+    state, steps, residual = jax.lax.while_loop(unfinished, advance, start)
     x = iteration.read(state)
-    residual = _residual(iteration, x, args)
+    # The residual before the last step, where that step was the last one allowed.
+    last = residual > iteration.tol
+    residual = jnp.where(last, _residual(iteration, x, args), residual)
     return x, Info(steps, residual, residual <= iteration.tol)
 
 
