@@ -3,11 +3,21 @@
 `custom_root` and `custom_fixed_point` decorate a solver; `attach` gives a known solution its
 derivative; `root_jvp` and `root_vjp` compute one product with the Jacobian. An `Iteration` is
 differentiated by an estimator: `Analytic`, `Automatic`, `Implicit`, `Neumann`, `OneStep`.
+`bilevel` minimises a loss of x*(theta) over theta, with warm starts.
 """
 
 from mdsens.implicit import optimality
 from mdsens.implicit.attach import attach
 from mdsens.implicit.auto import AUTO, Auto
+from mdsens.implicit.bilevel import (
+    BilevelRecord,
+    BilevelResult,
+    BilevelState,
+    Hypergradient,
+    WarmImplicit,
+    bilevel,
+    hypergradient,
+)
 from mdsens.implicit.custom import custom_fixed_point, custom_root
 from mdsens.implicit.estimators import (
     Analytic,
@@ -28,8 +38,12 @@ __all__ = [
     "Analytic",
     "Auto",
     "Automatic",
+    "BilevelRecord",
+    "BilevelResult",
+    "BilevelState",
     "Certified",
     "Estimator",
+    "Hypergradient",
     "Implicit",
     "Info",
     "Iteration",
@@ -38,10 +52,13 @@ __all__ = [
     "Projected",
     "Refined",
     "Side",
+    "WarmImplicit",
     "attach",
+    "bilevel",
     "custom_fixed_point",
     "custom_root",
     "guard",
+    "hypergradient",
     "optimality",
     "root_jvp",
     "root_vjp",

@@ -20,7 +20,7 @@ DOORS = {
     "click": {"cli.py", "cli"},
     "matplotlib": {"report.py", "report"},
     "submitit": {"sweep.py", "sweep"},
-    "optax": {"equilibrium", "fitting.py", "fitting", "implicit/optimality"},
+    "optax": {"equilibrium", "fitting.py", "fitting", "implicit/optimality", "implicit/bilevel"},
     "pydantic": {"io/spec.py"},
 }
 # What belongs to tests and development alone.
