@@ -167,6 +167,33 @@ OBSERVABLES: dict[str, ObservableEntry] = {
             differentiable=False,
             needs_contacts=True,
         ),
+        *(
+            ObservableEntry(name, meaning, 1, 0, -1, shape, needs_volume=True)
+            for name, meaning, shape in (
+                (
+                    "elastic_tensor",
+                    "d(stress)/d(strain), particles relaxed (Birch coefficients); "
+                    "Voigt xx yy zz yz xz xy, v = d(d+1)/2",
+                    "(v, v)",
+                ),
+                (
+                    "elastic_tensor_clamped",
+                    "the same with particles that follow the strain",
+                    "(v, v)",
+                ),
+                (
+                    "elastic_tensor_energy",
+                    "d2(energy)/d(strain)2 / volume, particles relaxed; differs under stress",
+                    "(v, v)",
+                ),
+                ("bulk_modulus", "-V dp/dV at fixed shape of the cell, particles relaxed", "()"),
+                (
+                    "shear_modulus",
+                    "shear stiffness of elastic_tensor, averaged over directions",
+                    "()",
+                ),
+            )
+        ),
     )
 }
 

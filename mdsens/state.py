@@ -6,22 +6,34 @@ A `Minimum` is a configuration that `relax` vouches for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from mdsens.neighbors import Pairs
 
 
 @dataclass(frozen=True, eq=False)
 class Configuration:
-    """Positions (N, d), cell (d, d), the pairs that interact, and periodic directions."""
+    """Positions (N, d), cell (d, d), the pairs that interact, and periodic directions.
+
+    Attributes:
+        fixed: (N,) particles that are held; None where all are free.
+    """
 
     positions: Any
     cell: Any
     neighbors: Pairs
     pbc: tuple[bool, ...]
+    fixed: Any = field(default=None, kw_only=True)
+
+    @property
+    def held(self) -> jax.Array:
+        """(N,) bool: `fixed` as an array in either case."""
+        n = self.positions.shape[0]
+        return jnp.zeros(n, bool) if self.fixed is None else jnp.asarray(self.fixed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +63,9 @@ class Minimum(Configuration):
 
     Attributes:
         report: how it was found.
-        fixed: (N,) particles that were held.
     """
 
     report: Report
-    fixed: Any
 
 
 def _register(cls: type, meta: list[str]) -> None:

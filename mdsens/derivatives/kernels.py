@@ -5,13 +5,12 @@ Notation: z unknowns (n,), theta parameters, F = dW/dz, A = dF/dz, o observable 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 
 from mdsens.derivatives.named import replaced
 from mdsens.equilibrium.problem import Problem, Setting
@@ -24,63 +23,63 @@ Theta = dict[str, jax.Array]
 class Kernels:
     """Functions of one problem and one observable, compiled once per shape.
 
-    `observable(potential, params, state)` may return any shape; it is flattened here.
+    Attributes:
+        problem: of the state.
+        observable: (potential, params, state) -> array of any shape, which is flattened here; a
+            function, with arrays bound to it or not.
     """
 
     problem: Problem
-    observable: Callable[..., Any]
+    observable: Partial
 
-    @partial(jax.jit, static_argnums=0)
-    def value(self, z: jax.Array, theta: Theta, setting: Setting) -> jax.Array:
-        """o(z, theta), (c,)."""
-        setting = with_parameters(setting, theta)
-        positions, cell = self.problem.configuration(z, setting)
-        state = Configuration(positions, cell, setting.neighbors, self.problem.pbc)
-        return jnp.ravel(self.observable(self.problem.potential, setting.params, state))
+    @jax.jit
+    def slopes(
+        self, z: jax.Array, theta: Theta, setting: Setting
+    ) -> tuple[jax.Array, jax.Array, Theta]:
+        """o (c,) and its partial derivatives do/dz (n, c) and do/dtheta (c, *shape) each."""
+        value, pull = jax.vjp(lambda y, p: self._value(y, p, setting), z, theta)
+        by_z, by_theta = jax.vmap(pull)(jnp.eye(value.size))
+        return value, by_z.T, by_theta
 
-    @partial(jax.jit, static_argnums=0)
-    def gradient_z(self, z: jax.Array, theta: Theta, setting: Setting) -> jax.Array:
-        """do/dz at fixed theta, (n, c)."""
-        return jax.jacrev(self.value)(z, theta, setting).T
-
-    @partial(jax.jit, static_argnums=0)
-    def partial_theta(self, z: jax.Array, theta: Theta, setting: Setting) -> Theta:
-        """do/dtheta at fixed z, (c, *shape) each."""
-        return jax.jacrev(self.value, argnums=1)(z, theta, setting)
-
-    @partial(jax.jit, static_argnums=0)
-    def adjoint_total(self, z: jax.Array, theta: Theta, setting: Setting, w: jax.Array) -> Theta:
-        """do/dtheta - w^T dF/dtheta for the adjoints w (n, c): the total derivative."""
-        direct = jax.jacrev(self.value, argnums=1)(z, theta, setting)
-        through = jax.vmap(lambda v: force_work(self.problem, z, theta, setting, v))(w.T)
-        return jax.tree.map(lambda a, b: a - b, direct, through)
-
-    @partial(jax.jit, static_argnums=0)
+    @jax.jit
     def forward_total(
         self, z: jax.Array, theta: Theta, setting: Setting, dz: jax.Array, directions: Theta
-    ) -> jax.Array:
-        """(c, k) derivatives along k directions of theta with responses dz (n, k)."""
+    ) -> tuple[jax.Array, jax.Array]:
+        """o (c,), and (c, k) derivatives along k directions of theta with responses dz (n, k)."""
+        value, push = jax.linearize(lambda y, p: self._value(y, p, setting), z, theta)
+        return value, jax.vmap(push, in_axes=(1, 0), out_axes=1)(dz, directions)
 
-        def along(u: jax.Array, t: Theta) -> jax.Array:
-            return jax.jvp(lambda y, p: self.value(y, p, setting), (z, theta), (u, t))[1]
+    def _value(self, z: jax.Array, theta: Theta, setting: Setting) -> jax.Array:
+        setting = with_parameters(setting, theta)
+        positions, cell = self.problem.configuration(z, setting)
+        state = state_of(self.problem, replace(setting, positions=positions, cell=cell))
+        return jnp.ravel(self.observable(self.problem.potential, setting.params, state))
 
-        return jax.vmap(along, in_axes=(1, 0), out_axes=1)(dz, directions)
+
+jax.tree_util.register_dataclass(Kernels, data_fields=["observable"], meta_fields=["problem"])
+
+
+def state_of(problem: Problem, setting: Setting) -> Configuration:
+    """The configuration that observables are measured at."""
+    s = setting
+    return Configuration(s.positions, s.cell, s.neighbors, problem.pbc, fixed=s.fixed)
 
 
 def with_parameters(setting: Setting, theta: Theta) -> Setting:
     return replace(setting, params=replaced(setting.params, theta))
 
 
+@partial(jax.jit, static_argnames="problem")
 def force_work(
     problem: Problem, z: jax.Array, theta: Theta, setting: Setting, w: jax.Array
 ) -> Theta:
-    """w^T dF/dtheta for one w (n,): the derivative by theta of the work of the forces along w."""
+    """w^T dF/dtheta for columns w (n, c): the derivative by theta of the work of the forces along w."""
 
-    def work(t: Theta) -> jax.Array:
+    def work(t: Theta, v: jax.Array) -> jax.Array:
         s = with_parameters(setting, t)
-        return jax.jvp(lambda y: problem.objective(y, s), (z,), (w,))[1]
+        return jax.jvp(lambda y: problem.objective(y, s), (z,), (v,))[1]
 
-    return jax.grad(work)(theta)
+    return jax.vmap(jax.grad(work), in_axes=(None, 1))(theta, w)
 
 
 @partial(jax.jit, static_argnames="problem")
@@ -116,10 +115,10 @@ def moved_positions(problem: Problem, setting: Setting, dz: jax.Array) -> jax.Ar
     return jax.vmap(along, in_axes=1)(dz)
 
 
-@partial(jax.jit, static_argnames=("problem", "functions"))
+@partial(jax.jit, static_argnames="problem")
 def measured(
-    problem: Problem, functions: tuple[Callable[..., Any], ...], setting: Setting
-) -> tuple[jax.Array, ...]:
+    problem: Problem, functions: dict[str, Partial], setting: Setting
+) -> dict[str, jax.Array]:
     """Every observable at the state."""
-    state = Configuration(setting.positions, setting.cell, setting.neighbors, problem.pbc)
-    return tuple(f(problem.potential, setting.params, state) for f in functions)
+    state = state_of(problem, setting)
+    return {n: f(problem.potential, setting.params, state) for n, f in functions.items()}

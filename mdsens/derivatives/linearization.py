@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import jax.numpy as jnp
@@ -23,9 +24,12 @@ from mdsens.linear import (
     lowest_eigenvalues,
     named,
 )
+from mdsens.observables.nonaffine import imbalance, no_displacements
 
 # An eigenvalue below this fraction of the largest is a zero mode that nothing explains.
 _ZERO = 1e-10
+# Remainders below this fraction of their right-hand side are round-off.
+_NOISE = 1e-13
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +65,56 @@ class Linearization:
     negative: int
     sound: bool
 
-    def solve(self, rhs: np.ndarray) -> tuple[np.ndarray, float]:
+    def solve(self, rhs: Any) -> tuple[np.ndarray, float]:
         """(P H P)^+ rhs for rhs (n, k), and the largest true relative residual.
+
+        A column of zeros has the solution zero, without a solve.
 
         Raises:
             DerivativeUndefined: a column missed its tolerance.
         """
-        x, info = apply_inverse(self.solver, self.operator, self.projector, rhs)
+        rhs = np.asarray(rhs)
+        x = np.zeros_like(rhs)
+        needed = np.any(rhs != 0.0, axis=0)
+        if not needed.any():
+            return x, 0.0
+        found, info = apply_inverse(self.solver, self.operator, self.projector, rhs[:, needed])
         info.raise_if_failed()
-        return np.asarray(x), float(np.max(np.asarray(info.residual), initial=0.0))
+        x[:, needed] = np.asarray(found)
+        return x, float(np.max(np.asarray(info.residual), initial=0.0))
+
+    def solve_at_fixed_strain(self, rhs: np.ndarray) -> tuple[np.ndarray, float]:
+        """The same with strain imposed instead of free: displacements, and strains of zero, (n, k).
+
+        The factor of a free cell is that of displacements and strain, A = [[H, B], [B^T, C]]. With
+        A (x, s) = (b, 0) and A (Y, S) = (0, 1) block elimination gives H^-1 b = x - Y S^-1 s.
+        """
+        strains = self.setting.positions.size
+        x, residual = self.solve(rhs)
+        y, missed = self.solve(np.eye(len(rhs))[:, strains:])
+        return x - y @ np.linalg.solve(y[strains:], x[strains:]), max(residual, missed)
+
+    @cached_property
+    def nonaffine(self) -> tuple[np.ndarray, float]:
+        """Displacements U (N d, v) that answer a unit of each strain, and their residual."""
+        return self.nonaffine_near(self.setting, np.asarray(no_displacements(self.setting)))
+
+    def nonaffine_near(self, setting: Setting, u: np.ndarray) -> tuple[np.ndarray, float]:
+        """U at a setting near the state, starting from a U near it."""
+        fixed = Problem(self.problem.potential, self.problem.pbc)
+        rows = ((0, self.operator.size - len(u)), (0, 0))
+        still = no_displacements(setting)
+        forces, left = (np.pad(imbalance(fixed, setting, v), rows) for v in (still, u))
+        step, residual = self.solve_at_fixed_strain(-self.remainder(forces, forces - left))
+        return u + step[: len(u)], residual
+
+    def remainder(self, rhs: Any, product: Any) -> np.ndarray:
+        """P (rhs - product) for columns (n, k), zero where only round-off of rhs is left."""
+        rhs = self.project(np.asarray(rhs))
+        left = rhs - self.project(np.asarray(product))
+        # It has no direction worth solving for.
+        left[:, np.linalg.norm(left, axis=0) <= _NOISE * np.linalg.norm(rhs, axis=0)] = 0.0
+        return self.project(left)
 
     def project(self, x: np.ndarray) -> np.ndarray:
         """P x for x (n, k), on the host."""
@@ -115,8 +160,6 @@ def linearize(problem: Problem, setting: Setting, solver: str, rtol: float) -> L
 def newton_correction(line: Linearization) -> np.ndarray:
     """The Newton step left over at the state, (n,): how far the minimum may still be."""
     gradient = np.asarray(measure(line.problem, line.setting)[0])
-    if not gradient.any():
-        return gradient
     return -line.solve(gradient[:, None])[0][:, 0]
 
 

@@ -10,12 +10,12 @@ import jax
 
 from mdsens.catalogue import OBSERVABLES as CATALOGUE
 from mdsens.catalogue import POTENTIALS
+from mdsens.derivatives.kernels import state_of
 from mdsens.derivatives.linearization import Linearization
 from mdsens.derivatives.named import keys_of, select
 from mdsens.errors import InputError
 from mdsens.observables import OBSERVABLES
 from mdsens.potentials import Potential
-from mdsens.state import Configuration
 from mdsens.units import Dimension, label, ratio
 
 Function = Callable[..., Any]
@@ -92,16 +92,11 @@ def make_request(
     return Request(functions, select(params, list(wrt)), potential, params, units, dimension)
 
 
-def state_of(line: Linearization) -> Configuration:
-    """The configuration observables are measured at."""
-    s = line.setting
-    return Configuration(s.positions, s.cell, s.neighbors, line.problem.pbc)
-
-
 def shape_of(line: Linearization, function: Function) -> tuple[int, ...]:
     """The shape of an observable, without computing it."""
     potential, params = line.problem.potential, line.setting.params
-    return jax.eval_shape(lambda s: function(potential, params, s), state_of(line)).shape
+    state = state_of(line.problem, line.setting)
+    return jax.eval_shape(lambda s: function(potential, params, s), state).shape
 
 
 def parameter_dimension(potential: Potential, name: str) -> Dimension | None:
@@ -112,6 +107,3 @@ def parameter_dimension(potential: Potential, name: str) -> Dimension | None:
     if entry is None:
         return None
     return {p.name: p.dimension for p in entry.parameters}[short]
-
-
-__all__ = ["Request", "make_request", "shape_of", "state_of"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mdsens.derivatives.bound import bound
 from mdsens.derivatives.kernels import measured
 from mdsens.derivatives.linearization import Linearization, linearize, newton_correction
 from mdsens.derivatives.record import (
@@ -21,6 +22,7 @@ from mdsens.derivatives.request import Request, make_request, shape_of
 from mdsens.derivatives.total import adjoint, envelope, forward, position_total, response
 from mdsens.equilibrium import Progress, search
 from mdsens.errors import DerivativeUndefined, NotConverged
+from mdsens.observables import RELAXED
 from mdsens.potentials import Potential
 from mdsens.result import Result
 from mdsens.system import System
@@ -77,12 +79,15 @@ def sensitivity(
         raise NotConverged(found.why, timed(result, clock, relax_seconds, 0.0))
     report("certify", 0, None, "spectrum of the Hessian")
     line = linearize(found.problem, found.setting, solver, rtol)
-    result = _measured(result, request, line)
     reason = why_undefined(line)
     if reason:
+        # Neither is there an answer to strain.
+        simple = {n: f for n, f in request.functions.items() if f not in RELAXED}
+        result = _measured(result, replace(request, functions=simple), line)
         result = replace(result, certificate=certificate(line, found, {}, reason))
         raise DerivativeUndefined(reason, timed(result, clock, relax_seconds, rest.working))
     try:
+        result = _measured(result, request, line)
         derivatives = _differentiate(request, line, report)
     except DerivativeUndefined as error:
         result = replace(result, certificate=certificate(line, found, {}, str(error)))
@@ -126,14 +131,12 @@ def _praise(line: Linearization) -> str:
 
 
 def _measured(result: Result, request: Request, line: Linearization) -> Result:
-    names, functions = (
-        zip(*request.functions.items(), strict=True) if request.functions else ((), ())
-    )
+    functions = {name: bound(line, f)[0] for name, f in request.functions.items()}
     values = measured(line.problem, functions, line.setting)
     return replace(
         result,
-        observables={n: np.asarray(v) for n, v in zip(names, values, strict=True)},
-        observable_units={n: request.unit(n) for n in names},
+        observables={name: np.asarray(values[name]) for name in functions},
+        observable_units={name: request.unit(name) for name in functions},
     )
 
 
@@ -142,7 +145,7 @@ def _differentiate(request: Request, line: Linearization, report: Progress) -> D
     theta, wanted = request.theta, request.differentiable
     if not theta or not wanted:
         return {}
-    shapes = {name: shape_of(line, f) for name, f in wanted.items()}
+    shapes = {name: shape_of(line, bound(line, f)[0]) for name, f in wanted.items()}
     correction = newton_correction(line)
     out: Derivatives = {name: {} for name in wanted}
 

@@ -15,11 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jax.tree_util import Partial
 
+from mdsens.derivatives.bound import bound
 from mdsens.derivatives.kernels import (
     Kernels,
     Theta,
     force_response,
+    force_work,
     hessian_columns,
     moved_positions,
 )
@@ -27,8 +30,6 @@ from mdsens.derivatives.linearization import Linearization
 
 # Right-hand sides solved together: enough to use the memory bandwidth, few enough to fit.
 _BLOCK = 128
-# Remainders below this fraction of their right-hand side are round-off.
-_NOISE = 1e-13
 # A derivative smaller than this fraction of its natural scale is zero but for round-off.
 _VANISHING = 1e-10
 
@@ -46,30 +47,32 @@ def adjoint(
     line: Linearization, observable: Callable[..., Any], theta: Theta, correction: np.ndarray
 ) -> dict[str, Total]:
     """d(observable)/d(parameter) for every parameter at once, (c, *shape) each."""
-    kernels = Kernels(line.problem, observable)
     z0 = np.zeros_like(correction)
-    w0, residual = solve(line, kernels.gradient_z(z0, theta, line.setting))
-    v1 = kernels.gradient_z(correction, theta, line.setting)
+    at_z0, at_z1, missed = _kernels(line, observable, correction)
+    value, v0, parts0 = at_z0.slopes(z0, theta, line.setting)
+    _, v1, parts1 = at_z1.slopes(correction, theta, line.setting)
+    w0, residual = line.solve(v0)
     w1 = w0 + change(line, correction, w0, v1)
-    here = kernels.adjoint_total(z0, theta, line.setting, w0)
-    there = kernels.adjoint_total(correction, theta, line.setting, w1)
-    # What cancels between the direct part and the response loses relative accuracy.
-    parts = kernels.partial_theta(z0, theta, line.setting)
-    value = kernels.value(z0, theta, line.setting)
+    work0 = force_work(line.problem, z0, theta, line.setting, w0)
+    work1 = force_work(line.problem, correction, theta, line.setting, w1)
+    residual = max(residual, missed)
     return {
-        n: _total(line, here[n], there[n], residual, _natural(value, theta[n]), parts[n])
+        n: _total(
+            line, parts0[n] - work0[n], parts1[n] - work1[n], residual, _natural(value, theta[n]),
+            # What cancels between the direct part and the response loses relative accuracy.
+            parts0[n],
+        )
         for n in theta
-    }
+    }  # fmt: skip
 
 
 def envelope(
     line: Linearization, observable: Callable[..., Any], theta: Theta, correction: np.ndarray
 ) -> dict[str, Total]:
     """Derivatives of the minimised function itself: the partial derivatives at the minimum."""
-    kernels = Kernels(line.problem, observable)
-    here = kernels.partial_theta(np.zeros_like(correction), theta, line.setting)
-    there = kernels.partial_theta(correction, theta, line.setting)
-    value = kernels.value(np.zeros_like(correction), theta, line.setting)
+    kernels = Kernels(line.problem, Partial(observable))
+    value, _, here = kernels.slopes(np.zeros_like(correction), theta, line.setting)
+    _, _, there = kernels.slopes(correction, theta, line.setting)
     floor = 4.0 * np.finfo(float).eps
     return {n: _difference(here[n], there[n], 0.0, _natural(value, theta[n]), floor) for n in theta}
 
@@ -94,7 +97,7 @@ def response(
     z0 = np.zeros_like(correction)
     columns, refined, worst, done = [], [], 0.0, 0
     for t in directions(theta, name):
-        u0, residual = solve(line, force_response(line.problem, z0, theta, line.setting, t))
+        u0, residual = line.solve(force_response(line.problem, z0, theta, line.setting, t))
         b1 = force_response(line.problem, correction, theta, line.setting, t)
         u1 = u0 + change(line, correction, u0, b1)
         # A u = -B t
@@ -114,19 +117,20 @@ def forward(
     found: Response,
 ) -> Total:
     """d(observable)/d(one parameter) from its response, (c, *shape)."""
-    kernels = Kernels(line.problem, observable)
+    at_z0, at_z1, missed = _kernels(line, observable, correction)
     z0, start = np.zeros_like(correction), 0
-    here, there = [], []
+    here, there, value = [], [], np.zeros(0)
     for t in directions(theta, name):
         stop = start + len(t[name])
         u0, u1 = found.z[:, start:stop], found.refined[:, start:stop]
-        here.append(np.asarray(kernels.forward_total(z0, theta, line.setting, u0, t)))
-        there.append(np.asarray(kernels.forward_total(correction, theta, line.setting, u1, t)))
+        value, along = at_z0.forward_total(z0, theta, line.setting, u0, t)
+        here.append(np.asarray(along))
+        there.append(np.asarray(at_z1.forward_total(correction, theta, line.setting, u1, t)[1]))
         start = stop
     shape = (-1, *theta[name].shape)
     a, b = np.hstack(here).reshape(shape), np.hstack(there).reshape(shape)
-    value = kernels.value(z0, theta, line.setting)
-    return _total(line, a, b, found.residual, _natural(value, theta[name]), a)
+    residual = max(found.residual, missed)
+    return _total(line, a, b, residual, _natural(value, theta[name]), a)
 
 
 def position_total(line: Linearization, found: Response, parameter: Any, coordinates: int) -> Total:
@@ -160,24 +164,19 @@ def directions(theta: Theta, name: str) -> Iterator[dict[str, Any]]:
         }
 
 
+def _kernels(
+    line: Linearization, observable: Callable[..., Any], correction: np.ndarray
+) -> tuple[Kernels, Kernels, float]:
+    """Kernels for z = 0 and z = correction, and the residual of what was solved for them."""
+    here, missed = bound(line, observable)
+    there, _ = bound(line, observable, correction)
+    return Kernels(line.problem, here), Kernels(line.problem, there), missed
+
+
 def change(line: Linearization, z: np.ndarray, x: np.ndarray, rhs: Any) -> np.ndarray:
     """What x lacks of the solution at z: (P H P)^+ (rhs - H(z) x), with the factor at hand."""
-    rhs = line.project(np.asarray(rhs))
-    left = rhs - line.project(np.asarray(hessian_columns(line.problem, z, line.setting, x)))
-    # A remainder at round-off has no direction worth solving for.
-    left[:, np.linalg.norm(left, axis=0) <= _NOISE * np.linalg.norm(rhs, axis=0)] = 0.0
-    return solve(line, line.project(left))[0]
-
-
-def solve(line: Linearization, rhs: Any) -> tuple[np.ndarray, float]:
-    """(P H P)^+ rhs; a right-hand side of zero has the solution zero, without a solve."""
-    rhs = np.asarray(rhs)
-    x = np.zeros_like(rhs)
-    needed = np.abs(rhs).max(axis=0) > 0.0
-    residual = 0.0
-    if needed.any():
-        x[:, needed], residual = line.solve(rhs[:, needed])
-    return x, residual
+    product = hessian_columns(line.problem, z, line.setting, x)
+    return line.solve(line.remainder(rhs, product))[0]
 
 
 def _total(

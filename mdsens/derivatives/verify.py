@@ -18,6 +18,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from mdsens.derivatives.kernels import state_of
 from mdsens.derivatives.named import replaced
 from mdsens.derivatives.request import Request, make_request
 from mdsens.derivatives.sensitivity import sensitivity
@@ -25,7 +26,6 @@ from mdsens.equilibrium import Progress, search
 from mdsens.errors import NotConverged
 from mdsens.potentials import Potential
 from mdsens.result import Result
-from mdsens.state import Configuration
 from mdsens.system import System
 
 # Relative steps tried from the largest down until D(h) and D(h/2) agree.
@@ -153,8 +153,7 @@ class _Differences:
         found = search(self.request.potential, params, self.start, **self.options)
         if found.why:
             raise NotConverged(f"verify: {parameter}[{k}] moved by {step:.3g}: {found.why}")
-        s = found.setting
-        state = Configuration(s.positions, s.cell, s.neighbors, found.problem.pbc)
+        state = state_of(found.problem, found.setting)
         return {
             name: np.asarray(f(self.request.potential, params, state))
             for name, f in self.request.differentiable.items()

@@ -89,6 +89,12 @@ class Potential(ABC):
         """(P,) True for touching pairs; None where touching has no meaning."""
         return None
 
+    def pair_forces(
+        self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
+    ) -> jax.Array | None:
+        """(P,) -de/dr of each pair, positive in repulsion; None where E is no sum over pairs."""
+        return None
+
     def __add__(self, other: Potential) -> Potential:
         return Sum(self, other)
 
@@ -178,3 +184,11 @@ class Sum(Potential):
         one = self.first.contacts(params[a], positions, cell, neighbors)
         two = self.second.contacts(params[b], positions, cell, neighbors)
         return None if one is None or two is None else one | two
+
+    def pair_forces(
+        self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
+    ) -> jax.Array | None:
+        a, b = self.names
+        one = self.first.pair_forces(params[a], positions, cell, neighbors)
+        two = self.second.pair_forces(params[b], positions, cell, neighbors)
+        return None if one is None or two is None else one + two

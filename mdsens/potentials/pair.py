@@ -98,6 +98,14 @@ class PairPotential(Potential):
         r = _norm(neighbors.vectors(positions, cell))
         return neighbors.valid & (r < self.range(self._mixed(params, neighbors)))
 
+    def pair_forces(
+        self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
+    ) -> jax.Array:
+        p = self._mixed(params, neighbors)
+        slope = _derivative(lambda x: self.pair_energy(p, x))
+        r = _norm(neighbors.vectors(positions, cell))
+        return jnp.where(neighbors.valid, -slope(r), 0.0)
+
     def _mixed(self, params: Params, neighbors: Pairs) -> dict[str, jax.Array]:
         """Pair parameters, () or (P,)."""
         known = active_parameters(self.entry, self.options)

@@ -1,0 +1,35 @@
+"""Observables with what they need beyond the state, so that it is solved for once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from mdsens.derivatives.linearization import Linearization
+from mdsens.observables import RELAXED
+
+
+def bound(
+    line: Linearization, observable: Callable[..., Any], z: np.ndarray | None = None
+) -> tuple[Partial, float]:
+    """(potential, params, state) -> array for states at z, and the residual of what was solved.
+
+    Args:
+        z: (n,) near the state; None for the state itself.
+
+    Raises:
+        DerivativeUndefined: the solve missed its tolerance.
+    """
+    if observable not in RELAXED:
+        return Partial(observable), 0.0
+    u, residual = line.nonaffine
+    if z is not None:
+        positions, cell = line.problem.configuration(jnp.asarray(z), line.setting)
+        there = replace(line.setting, positions=positions, cell=cell)
+        u, _ = line.nonaffine_near(there, u)
+    return Partial(RELAXED[observable], u), residual

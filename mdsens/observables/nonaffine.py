@@ -1,0 +1,143 @@
+"""How particles move beyond an affine deformation, and what that takes off the stiffness.
+
+    W(u, e) = E((x + u)(1 + e), h (1 + e)),    H = d2W/du2,    Xi_a = d2W/du de_a
+    U_a = -(P H P)^+ P Xi_a                    nonaffine displacements per unit of strain e_a
+    K_ab = D2W[(U_a, e_a), (U_b, e_b)]         curvature of the relaxed energy
+         = d2W/de_a de_b - Xi_a (P H P)^+ Xi_b
+
+K is stationary in the displacements: dK_ab/dU_a = P (H U_b + Xi_b) = 0. So, as for the energy of a
+minimum, the derivative of K by anything is its partial derivative at fixed U (envelope theorem),
+and no derivative of U is needed. Second derivatives of K do need it; there U is what it is, the
+solution of H U + Xi = 0, and is differentiated by the implicit function theorem.
+
+Lutsko, doi:10.1063/1.341877; Lemaitre, Maloney, doi:10.1007/s10955-005-9015-5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mdsens.equilibrium.problem import Problem, Setting
+from mdsens.implicit import Certified, Side, attach, guard
+from mdsens.observables.refused import without_derivative
+from mdsens.observables.voigt import unit_strains
+
+
+class Response(NamedTuple):
+    """How a state answers strain.
+
+    Attributes:
+        setting: the state, without the contacts of rattlers.
+        displacements: U, (N d, v).
+        solve: differentiates U, where anything is differentiated; else None.
+    """
+
+    setting: Setting
+    displacements: Any
+    solve: Certified | None
+
+
+def curvature(problem: Problem, response: Response) -> jax.Array:
+    """K, (v, v), an energy; differentiable in parameters, positions and cell, to any order."""
+    setting, u, solve = response
+    if solve is None:
+        return _curvature(problem, setting, u, None)
+    # Compiled code can only say NaN; around it, eager derivatives are told in words.
+    names = ("params", "positions", "cell")
+    given = {
+        name: jax.tree.map(lambda x: guard(x, Side.INPUT), getattr(setting, name)) for name in names
+    }
+    return guard(_curvature(problem, replace(setting, **given), u, solve), Side.OUTPUT)
+
+
+@partial(jax.jit, static_argnums=0)
+def imbalance(problem: Problem, setting: Setting, displacements: jax.Array) -> jax.Array:
+    """H U + Xi, (N d, v): minus the forces that U leaves behind; Xi itself for U = 0."""
+    return _products(problem, setting, displacements)[: displacements.shape[0]]
+
+
+@partial(jax.jit, static_argnums=0)
+def clamped_curvature(problem: Problem, setting: Setting) -> jax.Array:
+    """d2W/de_a de_b, (v, v): K of particles that follow the strain."""
+    return _curvature_along(problem, setting, no_displacements(setting))
+
+
+def displacements(problem: Problem, response: Response) -> jax.Array:
+    """U, (N d, v), differentiable as K is."""
+    return _implicit(problem, *response)
+
+
+def no_displacements(setting: Setting) -> jax.Array:
+    """U = 0, (N d, v)."""
+    n, d = setting.positions.shape
+    return jnp.zeros((n * d, len(unit_strains(d))))
+
+
+def _curvature_along(problem: Problem, setting: Setting, displacements: jax.Array) -> jax.Array:
+    along = jnp.concatenate([displacements, _strains(problem, setting)])
+    return along.T @ _products(problem, setting, displacements)
+
+
+def _products(problem: Problem, setting: Setting, displacements: jax.Array) -> jax.Array:
+    """(d2W/dz2) Z for the columns Z_a = (U_a, e_a) of z = (u, e)."""
+    product = partial(_product, problem, setting)
+    strains = _strains(problem, setting)
+    return jax.vmap(product, in_axes=1, out_axes=1)(displacements, strains)
+
+
+def _product(problem: Problem, setting: Setting, u: jax.Array, e: jax.Array) -> jax.Array:
+    free = _free(problem)
+    return free.hessian_product(free.start(setting), setting, jnp.concatenate([u, e]))
+
+
+def _strains(problem: Problem, setting: Setting) -> jax.Array:
+    """The unit strains as columns of e, (v, v)."""
+    free = _free(problem)
+    basis = np.einsum("mij,aij->ma", free.strain_basis(), unit_strains(problem.dimension))
+    return jax.lax.stop_gradient(free.strain_unit(setting)) * basis
+
+
+def _free(problem: Problem) -> Problem:
+    """W as a function of displacements and strain."""
+    return replace(problem, cell_mode="full")
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _stationary(
+    problem: Problem, setting: Setting, displacements: Any, solve: Certified | None
+) -> jax.Array:
+    del solve
+    return _curvature_along(problem, setting, displacements)
+
+
+@_stationary.defjvp
+def _envelope_theorem(problem: Problem, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+    setting, displacements, solve = primals
+    u = _implicit(problem, setting, displacements, solve)
+    slope = jax.jvp(lambda s: _curvature_along(problem, s, u), (setting,), tangents[:1])[1]
+    return _stationary(problem, setting, displacements, solve), slope
+
+
+_curvature = jax.jit(_stationary, static_argnums=0)
+
+
+def _implicit(
+    problem: Problem, setting: Setting, displacements: jax.Array, solve: Certified | None
+) -> jax.Array:
+    """U with its derivative, which costs nothing until it is asked for."""
+    if solve is None:
+        return without_derivative(displacements, (setting.params, setting.positions, setting.cell))
+
+    def balance(u: jax.Array, setting: Setting, e: jax.Array) -> jax.Array:
+        return _product(problem, setting, u, e)[: u.size]
+
+    def column(u: jax.Array, e: jax.Array) -> jax.Array:
+        return attach(balance, u, (setting, e), solve=solve)
+
+    return jax.vmap(column, in_axes=1, out_axes=1)(displacements, _strains(problem, setting))

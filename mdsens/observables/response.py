@@ -1,0 +1,107 @@
+"""The response of a state to strain: solving for its nonaffine displacements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+
+from mdsens.equilibrium.derivative import prepare
+from mdsens.equilibrium.linearized import (
+    Backbone,
+    assembled_hessian,
+    backbone,
+    operator_at,
+    solver_for,
+)
+from mdsens.equilibrium.newton import measure
+from mdsens.equilibrium.problem import Problem, Setting, spacing
+from mdsens.errors import DerivativeUndefined, InputError
+from mdsens.implicit import Certified
+from mdsens.linear import SparseDirect
+from mdsens.observables.configuration import is_traced
+from mdsens.observables.nonaffine import Response, imbalance, no_displacements
+
+# Farther from its minimum than this fraction of the particle spacing, a state is not relaxed.
+_RELAXED = 1e-3
+
+
+def respond(problem: Problem, setting: Setting) -> Response:
+    """The response of a relaxed state; NaN under jit where there is none.
+
+    Args:
+        problem: of the fixed cell.
+        setting: the state, in equilibrium.
+
+    Raises:
+        InputError: the state is not relaxed.
+        DerivativeUndefined: it is a saddle, marginal, or has zero modes that nothing explains.
+    """
+    still = jax.lax.stop_gradient(setting)
+    if is_traced(still):
+        bare, solve = prepare(problem, still)
+        return _response(setting, bare, _solved_traced(problem, bare, solve), solve)
+    here = backbone(problem, still)
+    differentiated = any(isinstance(x, Tracer) for x in jax.tree.leaves(setting))
+    solve = prepare(problem, still)[1] if differentiated else None
+    return _response(setting, here.setting, _solved_on_host(problem, here), solve)
+
+
+def _response(setting: Setting, bare: Setting, u: Any, solve: Certified | None) -> Response:
+    return Response(replace(setting, neighbors=bare.neighbors), u, solve)
+
+
+@partial(jax.jit, static_argnums=0)
+def _solved_traced(problem: Problem, setting: Setting, solve: Certified) -> jax.Array:
+    """U, all NaN for a state that is not relaxed or no minimum."""
+
+    def matvec(v: jax.Array) -> jax.Array:
+        return problem.hessian_product(problem.start(setting), setting, v)
+
+    rhs = _right_hand_sides(problem, setting)
+    x = jax.vmap(lambda b: solve(matvec, b), in_axes=1, out_axes=1)(rhs)
+    return jnp.where(_distance(setting, x[:, -1]) <= _RELAXED, x[:, :-1], jnp.nan)
+
+
+def _solved_on_host(problem: Problem, here: Backbone) -> jax.Array:
+    setting = here.setting
+    if not bool(here.sound):
+        raise DerivativeUndefined(
+            "elastic constants: particles with fewer than d + 1 contacts carry load, so the state "
+            "is marginal; perturb or compress it and relax again"
+        )
+    solver, _ = solver_for(problem, here.projector.size, traced=False)
+    operator = operator_at(problem, setting)
+    if isinstance(solver, SparseDirect):
+        operator = replace(operator, matrix=assembled_hessian(problem, setting))
+    x, info = solver.solve(operator, _right_hand_sides(problem, setting), here.projector)
+    info.raise_if_failed()
+    if int(info.negative) > 0:
+        raise DerivativeUndefined(
+            f"elastic constants: the state is a saddle with {int(info.negative)} negative modes; "
+            "perturb it and relax again"
+        )
+    distance = float(_distance(setting, x[:, -1]))
+    if distance > _RELAXED:
+        raise InputError(
+            f"elastic constants: the state is {distance:.2g} particle spacings away from its "
+            "minimum, so forces would add to the strain's; relax it first"
+        )
+    return x[:, :-1]
+
+
+@partial(jax.jit, static_argnums=0)
+def _right_hand_sides(problem: Problem, setting: Setting) -> jax.Array:
+    """-Xi and, as the last column, the forces, (N d, v + 1)."""
+    forces = imbalance(problem, setting, no_displacements(setting))
+    return -jnp.column_stack([forces, measure(problem, setting)[0]])
+
+
+def _distance(setting: Setting, step: jax.Array) -> jax.Array:
+    """The largest displacement of a Newton step, in particle spacings."""
+    moves = step.reshape(setting.positions.shape)
+    return jnp.sqrt(jnp.max(jnp.sum(moves**2, axis=1), initial=0.0)) / spacing(setting)
