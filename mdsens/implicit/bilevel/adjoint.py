@@ -109,7 +109,8 @@ def solve_adjoint(
 def _begin(matvec: Matvec, b: jax.Array, memory: Memory) -> _State:
     w = memory.adjoint
     r = b - matvec(w)
-    useful = jnp.linalg.norm(r) < jnp.linalg.norm(b)
+    # Not a number is kept, to be found at the end.
+    useful = ~(jnp.linalg.norm(r) >= jnp.linalg.norm(b))
     no = jnp.asarray(False)
     return _State(
         w=jnp.where(useful, w, 0.0), r=jnp.where(useful, r, b), inverse=memory.inverse,
