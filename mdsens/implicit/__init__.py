@@ -3,7 +3,8 @@
 `custom_root` and `custom_fixed_point` decorate a solver; `attach` gives a known solution its
 derivative; `root_jvp` and `root_vjp` compute one product with the Jacobian. An `Iteration` is
 differentiated by an estimator: `Analytic`, `Automatic`, `Implicit`, `Neumann`, `OneStep`.
-`bilevel` minimises a loss of x*(theta) over theta, with warm starts.
+`bilevel` minimises a loss of x*(theta) over theta, with warm starts. `certify` says how good a root
+and a derivative taken there are.
 """
 
 from mdsens.implicit import optimality
@@ -18,6 +19,7 @@ from mdsens.implicit.bilevel import (
     bilevel,
     hypergradient,
 )
+from mdsens.implicit.certificates import RootCertificate, Verdict, certify
 from mdsens.implicit.custom import custom_fixed_point, custom_root
 from mdsens.implicit.estimators import (
     Analytic,
@@ -51,10 +53,13 @@ __all__ = [
     "OneStep",
     "Projected",
     "Refined",
+    "RootCertificate",
     "Side",
+    "Verdict",
     "WarmImplicit",
     "attach",
     "bilevel",
+    "certify",
     "custom_fixed_point",
     "custom_root",
     "guard",

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+_EXHAUSTED = 1e-13
+
 
 def largest_curvature(
     matvec: Callable[[jax.Array], jax.Array], n: int, steps: int = 20, seed: int = 0
@@ -35,11 +37,13 @@ def largest_curvature(
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
         basis, alphas, betas = carry
         image = matvec(basis[k])
-        alpha = basis[k] @ image
+        alpha, size = basis[k] @ image, jnp.linalg.norm(image)
         # Orthogonalised against all, twice: rounding would otherwise breed ghost eigenvalues.
         for _ in range(2):
             image = image - basis.T @ (basis @ image)
         beta = jnp.linalg.norm(image)
+        # What is left of an exhausted Krylov space (A of low rank) is rounding, no direction.
+        beta = jnp.where(beta > _EXHAUSTED * size, beta, 0.0)
         unit = jnp.where(beta > 0, image / jnp.where(beta > 0, beta, 1.0), 0.0)
         return basis.at[k + 1].set(unit), alphas.at[k].set(alpha), betas.at[k].set(beta)
 

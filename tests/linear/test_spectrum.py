@@ -74,6 +74,13 @@ def test_largest_curvature_is_an_upper_estimate(kind: str):
     assert exact * (1 - 1e-3) <= found <= 1.05 * exact
 
 
+def test_largest_curvature_of_low_rank(rng: np.random.Generator):
+    """The Krylov space is exhausted after four products; what follows is rounding."""
+    few = jnp.asarray(rng.normal(size=(30, 3)))
+    found = largest_curvature(lambda x: few @ (few.T @ x), 30)
+    np.testing.assert_allclose(found, np.linalg.norm(few, 2) ** 2, rtol=1e-9)
+
+
 def test_largest_curvature_of_a_tiny_or_zero_matrix():
     assert np.isclose(largest_curvature(lambda x: -3.0 * x, 1), 3.0)
     assert largest_curvature(lambda x: 0.0 * x, 5) == 0.0
