@@ -59,7 +59,12 @@ def attach(
     sol = stopped(require_unknowns(sol))
     require_float64(args)
     residual, theta = close(optimality_fun, sol, args)
-    arrays, rebuild = split(certified(AUTO if solve is None else solve))
+    return attach_closed(residual, sol, theta, certified(AUTO if solve is None else solve))
+
+
+def attach_closed(residual: Residual, sol: Any, theta: Any, solve: Certified) -> Any:
+    """`attach` for a condition that was made explicit by `close`."""
+    arrays, rebuild = split(solve)
     return _attached(residual, rebuild, sol, theta, arrays)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 
 from mdsens.errors import InputError
 from mdsens.implicit.hoist import hoist
-from mdsens.implicit.leaves import split
+from mdsens.implicit.leaves import is_traceable, split
 from mdsens.linear.precision import require_float64
 
 Residual = Callable[[Any, Sequence[Any]], Any]
@@ -23,18 +24,53 @@ def close(optimality_fun: Callable[..., Any], sol: Any, args: tuple) -> tuple[Re
     over.
 
     Raises:
-        InputError: F(sol, *args) has not the structure, shapes or type of sol.
+        InputError: F(sol, *args) has not the structure, shapes or type of sol, or args is no tuple.
     """
+    require_tuple(args)
     dynamic, rebuild = split(args)
-    explicit, captured, shape = hoist(
-        lambda inputs: optimality_fun(inputs[0], *rebuild(inputs[1])), (sol, dynamic)
-    )
+
+    def condition(inputs: tuple) -> Any:
+        with explained(optimality_fun, sol):
+            return optimality_fun(inputs[0], *rebuild(inputs[1]))
+
+    explicit, captured, shape = hoist(condition, (sol, dynamic))
     require_same_shape(shape, sol)
 
     def residual(x: Any, theta: Sequence[Any]) -> Any:
         return explicit(theta[len(dynamic) :], (x, list(theta[: len(dynamic)])))
 
     return residual, [*dynamic, *captured]
+
+
+@contextmanager
+def explained(optimality_fun: Callable[..., Any], sol: Any) -> Iterator[None]:
+    """Errors raised inside are somebody else's; say what was being done when they came up."""
+    try:
+        yield
+    except Exception as error:
+        shapes = jax.tree_util.tree_map(jnp.shape, sol)
+        error.add_note(
+            f"mdsens: raised by the optimality function {_name(optimality_fun)}, which was traced "
+            f"for a solution of shape {shapes}. It must be written in jax.numpy, without Python "
+            "branches on values; if the solver returns more than the solution, say has_aux=True."
+        )
+        raise
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__name__", repr(function))
+
+
+def require_tuple(args: Any) -> None:
+    """Refuse arguments that would be taken apart.
+
+    Raises:
+        InputError: args is neither tuple nor list.
+    """
+    if not isinstance(args, (tuple, list)):
+        raise InputError(
+            f"the arguments must be a tuple, also if there is one, (theta,), not {type(args)}"
+        )
 
 
 def require_unknowns(sol: Any) -> Any:
@@ -48,11 +84,11 @@ def require_unknowns(sol: Any) -> Any:
     if not leaves:
         raise InputError("the solution holds no array; an implicit derivative needs unknowns")
     for leaf in leaves:
-        if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+        kind = str(jnp.result_type(leaf)) if is_traceable(leaf) else type(leaf).__name__
+        if not kind.startswith(("float", "bfloat")):
             raise InputError(
-                f"the solution holds a leaf of type {jnp.result_type(leaf)}; the unknowns of an "
-                "implicit derivative must be real floating numbers, so return others as auxiliary "
-                "data (has_aux=True)"
+                f"the solution holds a leaf of type {kind}; the unknowns of an implicit derivative "
+                "must be real floating numbers, so return others as auxiliary data (has_aux=True)"
             )
     require_float64(sol)
     return jax.tree_util.tree_map(jnp.asarray, sol)
@@ -65,6 +101,21 @@ def require_same_shape(found: Any, sol: Any) -> None:
         InputError: structure, a shape, or a type differs.
     """
     require_like(found, sol, "the optimality function returned", "the solution")
+
+
+def is_like(found: Any, model: Any) -> bool:
+    """Whether a pytree holds real numbers in the structure and shapes of its model."""
+    if jax.tree_util.tree_structure(found) != jax.tree_util.tree_structure(model):
+        return False
+    pairs = zip(jax.tree_util.tree_leaves(found), jax.tree_util.tree_leaves(model), strict=True)
+    return all(_is_real(a) and jnp.shape(a) == jnp.shape(b) for a, b in pairs)
+
+
+def _is_real(leaf: Any) -> bool:
+    if not isinstance(leaf, int) and not is_traceable(leaf):
+        return False
+    dtype = jnp.result_type(leaf)
+    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)
 
 
 def require_like(found: Any, model: Any, what: str, whose: str) -> None:

@@ -10,12 +10,15 @@ from typing import Any
 import jax
 
 from mdsens.errors import InputError
-from mdsens.implicit.attach import attach
+from mdsens.implicit.attach import attach_closed
 from mdsens.implicit.auto import AUTO
-from mdsens.implicit.condition import require_same_shape
+from mdsens.implicit.condition import close, is_like, require_same_shape, require_unknowns
 from mdsens.implicit.hoist import hoist
 from mdsens.implicit.leaves import closes_over_tracers, split, stopped
 from mdsens.implicit.signature import as_positional, signature_of, with_defaults
+from mdsens.implicit.solve import certified
+from mdsens.implicit.solved import Asked, unless_wrong
+from mdsens.linear.precision import require_float64
 
 Solver = Callable[..., Any]
 _NEEDS_CONCRETE = (
@@ -30,6 +33,7 @@ def custom_root(
     has_aux: bool = False,
     solve: Callable[..., Any] | None = AUTO,
     reference_signature: Callable[..., Any] | inspect.Signature | None = None,
+    accuracy: float | None = 0.1,
 ) -> Callable[[Solver], Solver]:
     """Decorate solver(init, *args) -> sol with the derivative implied by F(sol, *args) = 0.
 
@@ -40,12 +44,19 @@ def custom_root(
     `vmap` these are concrete, so that Python loops, SciPy or another program may be inside. The
     derivative with respect to `init` is zero.
 
+    What the solver returns is taken for a root when it is evaluated, and put to a coarse test when
+    it is differentiated (`mdsens.implicit.solved`), so that a solver that gave up, or that solves
+    another equation, does not pass unnoticed. The test costs little more than an evaluation of F;
+    how good the derivative of a root is that passes, `certify` tells.
+
     Args:
         optimality_fun: F(sol, *args) -> pytree like sol; takes the arguments of the solver.
         has_aux: the solver returns (sol, aux); aux may hold anything and has no derivative.
         solve: solve(matvec, b) for the linear systems; see `attach`.
         reference_signature: a callable or signature by which keyword arguments of the solver are
             put in the order of F's; that of F itself by default.
+        accuracy: the largest part by which a Newton step may change a leaf of the solution before
+            its derivative is refused; None for no test.
 
     Returns:
         A decorator. The decorated solver composes with jvp, vjp, jacfwd, jacrev, all nestings of
@@ -54,21 +65,33 @@ def custom_root(
     Raises:
         SignatureError (a TypeError): the solver's arguments do not fit F's.
         InputError, Float32Error, DerivativeUndefined: see `attach`.
+        DerivativeUndefined: from the derivative, in eager code, where the solver returned NaN or
+            something that does not solve F; under jit and vmap the derivative is NaN.
 
     Blondel et al. 2022, arXiv:2105.15183.
     """
     reference = signature_of(reference_signature or optimality_fun)
+    trusted = certified(AUTO if solve is None else solve)
+    if accuracy is not None and not 0 < accuracy < 1:
+        raise InputError(f"accuracy = {accuracy} must lie between 0 and 1, or be None")
 
     def decorate(solver: Solver) -> Solver:
-        signature = inspect.signature(solver)
+        signature = signature_of(solver)
 
         @functools.wraps(solver)
         def solved(*args: Any, **kwargs: Any) -> Any:
             args, kwargs = with_defaults(signature, args, kwargs)
-            theta = as_positional(reference, args, kwargs)[1:]
+            init, *theta = as_positional(reference, args, kwargs)
             result = _run(solver, *stopped((args, kwargs)))
             sol, put_back = _split_aux(result) if has_aux else (result, lambda x: x)
-            return put_back(attach(optimality_fun, sol, theta, solve))
+            sol = stopped(require_unknowns(sol))
+            require_float64(theta)
+            residual, values = close(optimality_fun, sol, tuple(theta))
+            if accuracy is not None:
+                asked = Asked(accuracy, trusted.symmetric)
+                start = stopped(init) if is_like(init, sol) else None
+                values = unless_wrong(residual, asked, values, sol, start)
+            return put_back(attach_closed(residual, sol, values, trusted))
 
         return solved
 
@@ -80,6 +103,7 @@ def custom_fixed_point(
     has_aux: bool = False,
     solve: Callable[..., Any] | None = AUTO,
     reference_signature: Callable[..., Any] | inspect.Signature | None = None,
+    accuracy: float | None = 0.1,
 ) -> Callable[[Solver], Solver]:
     """Decorate solver(init, *args) -> sol with the derivative implied by T(sol, *args) = sol.
 
@@ -92,7 +116,7 @@ def custom_fixed_point(
         require_same_shape(image, x)
         return jax.tree_util.tree_map(lambda a, b: a - b, image, x)
 
-    return custom_root(optimality_fun, has_aux, solve, reference_signature)
+    return custom_root(optimality_fun, has_aux, solve, reference_signature, accuracy)
 
 
 def _run(solver: Solver, args: tuple, kwargs: dict[str, Any]) -> Any:

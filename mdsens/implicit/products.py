@@ -13,7 +13,13 @@ import jax.numpy as jnp
 
 from mdsens.implicit.attach import solve_linear
 from mdsens.implicit.auto import AUTO
-from mdsens.implicit.condition import require_like, require_same_shape, require_unknowns
+from mdsens.implicit.condition import (
+    explained,
+    require_like,
+    require_same_shape,
+    require_tuple,
+    require_unknowns,
+)
 from mdsens.implicit.guard import Side, check
 from mdsens.implicit.leaves import is_traced_now
 from mdsens.implicit.solve import certified
@@ -90,8 +96,11 @@ def root_vjp(
 
 def _checked(optimality_fun: Callable[..., Any], sol: Any, args: tuple) -> Any:
     sol = require_unknowns(sol)
+    require_tuple(args)
     require_float64(args)
-    require_same_shape(jax.eval_shape(lambda x: optimality_fun(x, *args), sol), sol)
+    with explained(optimality_fun, sol):
+        shape = jax.eval_shape(lambda x: optimality_fun(x, *args), sol)
+    require_same_shape(shape, sol)
     return sol
 
 

@@ -16,8 +16,15 @@ class SignatureError(InputError, TypeError):
 def with_defaults(
     signature: inspect.Signature, args: tuple, kwargs: dict[str, Any]
 ) -> tuple[tuple, dict[str, Any]]:
-    """The arguments as the solver will see them, its own defaults filled in."""
-    bound = signature.bind(*args, **kwargs)
+    """The arguments as the solver will see them, its own defaults filled in.
+
+    Raises:
+        SignatureError: the solver does not take them.
+    """
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise SignatureError(f"the solver{signature} was called wrongly: {error}") from error
     bound.apply_defaults()
     return bound.args, bound.kwargs
 
@@ -46,7 +53,17 @@ def as_positional(
 
 
 def signature_of(reference: Callable[..., Any] | inspect.Signature) -> inspect.Signature:
-    """The signature of a callable, or the signature that was given instead of one."""
+    """The signature of a callable, or the signature that was given instead of one.
+
+    Raises:
+        SignatureError: it is no function, or a built-in one that hides its signature.
+    """
     if isinstance(reference, inspect.Signature):
         return reference
-    return inspect.signature(reference)
+    try:
+        return inspect.signature(reference)
+    except (TypeError, ValueError) as error:
+        raise SignatureError(
+            f"a function with a signature is needed, not {reference!r} ({error}); wrap it in a "
+            "function of (init, *args)"
+        ) from error

@@ -40,9 +40,11 @@ def certified(solve: Callable[..., Any]) -> Certified:
     """`solve` itself if it keeps that promise, else wrapped so that it does.
 
     Raises:
-        InputError: a function inside closes over a value that is being transformed. It would have
-            escaped by the time the solve is called.
+        InputError: it is no function, or one inside closes over a value that is being transformed,
+            which would have escaped by the time the solve is called.
     """
+    if not callable(solve):
+        raise InputError(f"solve must be a function solve(matvec, b) -> x, not {solve!r}")
     if closes_over_tracers(solve):
         raise InputError(
             "the solve closes over a value that is being differentiated, batched or compiled; hand "

@@ -10,7 +10,7 @@ import pytest
 import scipy.optimize
 
 from mdsens.errors import Float32Error, InputError
-from mdsens.implicit import attach, custom_fixed_point, custom_root
+from mdsens.implicit import attach, custom_fixed_point, custom_root, root_jvp, root_vjp
 
 THETA = jnp.array([1.0, 4.0, 9.0])
 
@@ -211,6 +211,43 @@ def test_what_does_not_look_like_a_root_is_refused(kind: str):
     condition, sol, message = REFUSED[kind]
     with pytest.raises(InputError, match=message):
         attach(condition, sol, (THETA,))
+
+
+def test_a_function_without_a_signature_is_refused():
+    for make in (lambda: custom_root(power)(3.0), lambda: custom_root(min), lambda: custom_root(2)):
+        with pytest.raises(InputError, match="a function with a signature is needed"):
+            make()
+
+
+def test_a_solver_called_wrongly():
+    solver = custom_root(power)(lambda init, theta: jnp.sqrt(theta))
+    with pytest.raises(InputError, match=r"the solver\(init, theta\) was called wrongly"):
+        solver(jnp.ones(3))
+
+
+def test_a_solve_that_is_no_function():
+    with pytest.raises(InputError, match="solve must be a function"):
+        custom_root(power, solve="cg")
+
+
+@pytest.mark.parametrize("given", [THETA, 3.0])
+def test_arguments_come_in_a_tuple(given):
+    for take in (attach, root_jvp, root_vjp):
+        more = () if take is attach else (given,)
+        with pytest.raises(InputError, match="must be a tuple"):
+            take(power, jnp.sqrt(THETA), given, *more)
+
+
+def test_what_an_optimality_function_raises_is_explained():
+    forgotten = custom_root(power)(lambda init, theta: (jnp.sqrt(theta), "aux"))
+    with pytest.raises(InputError, match="str"):
+        forgotten(None, THETA)
+    forgotten = custom_root(power)(lambda init, theta: (jnp.sqrt(theta), 1.0))
+    branching = custom_root(lambda x, theta: x - theta if x.sum() > 0 else x)(lambda i, t: t)
+    for solver in (forgotten, branching):
+        with pytest.raises(Exception) as caught:
+            solver(None, THETA)
+        assert "raised by the optimality function" in caught.value.__notes__[0]
 
 
 def test_fixed_point_of_another_shape_is_refused():
