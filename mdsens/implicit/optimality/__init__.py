@@ -12,11 +12,12 @@ holds at x, and is differentiable there, gives the same derivative.
     `projected_gradient`         constraints one can project onto (`projections`)
     `mirror_descent`             the same in another geometry; `exponentiated_gradient` is the simplex
     `newton`                     roots of F, as a fixed point
+    `conic.conic_residual`       cone programs: linear, second-order, semidefinite
 
 Blondel et al. 2022, doi:10.48550/arXiv.2105.15183, section 2 and appendix.
 """
 
-from mdsens.implicit.optimality import projections, proximal
+from mdsens.implicit.optimality import conic, projections, proximal
 from mdsens.implicit.optimality.constrained import KKTPoint, kkt
 from mdsens.implicit.optimality.mirror import exponentiated_gradient, kl_projection, mirror_descent
 from mdsens.implicit.optimality.smooth import newton, stationary_point
@@ -29,6 +30,7 @@ from mdsens.implicit.optimality.splitting import (
 __all__ = [
     "KKTPoint",
     "block_proximal_gradient",
+    "conic",
     "exponentiated_gradient",
     "kkt",
     "kl_projection",
