@@ -18,12 +18,16 @@ from mdsens.equilibrium.linearized import backbone
 from mdsens.equilibrium.plan import Plan, why_not_converged
 from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.equilibrium.traced import find_minimum_traced
+from mdsens.equilibrium.unrolled import at_minimum, by_minimizer
 from mdsens.errors import InputError, NotConverged
+from mdsens.implicit import Automatic, Estimator, Implicit
 from mdsens.linear import require_float64
 from mdsens.neighbors import AllPairs, CellList, NoPairs
 from mdsens.potentials import Potential
 from mdsens.state import Minimum, Report
 from mdsens.system import System
+
+_IMPLICIT = Implicit()
 
 
 def relax(
@@ -39,6 +43,7 @@ def relax(
     polish: bool = True,
     neighbors: CellList | None = None,
     progress: Progress | None = None,
+    estimator: Estimator = _IMPLICIT,
 ) -> Minimum:
     """The minimum x*(params) = argmin_x E(x; params) next to the start, with its derivative.
 
@@ -66,30 +71,44 @@ def relax(
         neighbors: under jit or vmap with more than a few hundred particles, a list allocated
             beforehand by `neighbor_list`.
         progress: called as progress(stage, done, total, text) in eager code.
+        estimator: what stands for the derivative above, a value of `mdsens.implicit.estimators`.
+            `Analytic()`: the minimum is a constant. `OneStep()`, `Neumann(m)`: the last steps of
+            gradient descent. `Automatic()`: the minimizer itself is unrolled from the start (FIRE
+            if "auto"), stops where the 2-norm of all forces is fmax, or after as many steps as
+            `Automatic(steps=...)` says, and is not polished. All are projected by the same P.
 
     Returns:
         Minimum. Under jit and vmap an unconverged one has NaN positions.
 
     Raises:
         NotConverged: in eager code; the last state is its `result`.
-        InputError: unknown option, or a list that must be allocated beforehand.
+        InputError: unknown option, a list that must be allocated beforehand, or an estimator that
+            cannot do it.
         Float32Error: 64-bit floats are off.
     """
     require_float64(params, system.positions, system.cell, pressure)
     _check_options(minimizer, cell, system)
+    _check_estimator(estimator)
     problem = Problem(potential, system.pbc, cell)
     plan = Plan(minimizer, float(fmax), int(max_steps), polish)
     frozen = jax.lax.stop_gradient((params, system.positions, system.cell, pressure))
     start = _setting(system, frozen)
-    source = _source(potential, system, frozen, neighbors)
-    if source is None:
+    traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(frozen))
+    if isinstance(estimator, Automatic):
+        live = _live(problem, start, params, system, pressure)
+        source = neighbors or _source(potential, system)
+        setting, report = by_minimizer(problem, estimator, plan, live, source, system.species)
+        _require_converged(problem, setting, report)
+        return _plain(problem, setting, report)
+    if traced or neighbors is not None:
+        source = neighbors or _source(potential, system)
+        setting, report = find_minimum_traced(problem, start, system, plan, source)
+    else:
         with _outside_transformations():
             setting, report = find_minimum(problem, start, system, plan, progress)
-        if not bool(report.converged):
-            raise NotConverged(why_not_converged(report), _plain(problem, setting, report))
-    else:
-        setting, report = find_minimum_traced(problem, start, system, plan, source)
-    return _with_derivative(problem, params, system, pressure, setting, report)
+    _require_converged(problem, setting, report)
+    live = _live(problem, setting, params, system, pressure)
+    return _with_derivative(problem, estimator, setting, live, report)
 
 
 # Under jax.grad every call of compiled code takes the slow way through Python (1 ms each, some 250 of
@@ -167,11 +186,20 @@ def _check_options(minimizer: str, cell: str, system: System) -> None:
         )
 
 
-def _source(potential: Potential, system: System, frozen: Any, given: CellList | None) -> Any:
-    """What rebuilds the neighbour list inside a transformation; None where all is concrete."""
-    traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(frozen))
-    if given is not None or not traced:
-        return given
+def _check_estimator(estimator: Estimator) -> None:
+    if not isinstance(estimator, Estimator):
+        raise InputError(
+            f"estimator = {estimator!r} is none; give a value such as mdsens.implicit.Automatic()"
+        )
+    if isinstance(estimator, Implicit) and estimator != _IMPLICIT:
+        raise InputError(
+            "relax solves the linear systems of implicit derivatives by a method of its own, which "
+            "knows the rigid motions; use Implicit() without a solve"
+        )
+
+
+def _source(potential: Potential, system: System) -> AllPairs | NoPairs:
+    """What rebuilds the neighbour list inside a transformation, if none was allocated for it."""
     return AllPairs.sized_for(system) if potential.uses_pairs else NoPairs()
 
 
@@ -185,19 +213,33 @@ def _setting(system: System, frozen: Any) -> Setting:
     )
 
 
-def _with_derivative(
-    problem: Problem, params: Any, system: System, pressure: Any, found: Setting, report: Report
-) -> Minimum:
-    """The minimum as a function of params, cell and pressure; plain where none is transformed."""
+def _live(
+    problem: Problem, setting: Setting, params: Any, system: System, pressure: Any
+) -> Setting:
+    """The setting with what it is a function of in the place of frozen copies."""
     # A free cell is part of the solution; a fixed one is an argument.
-    cell = found.cell if problem.cell_mode != "fixed" else jnp.asarray(system.cell)
-    pressure = jnp.asarray(pressure, float)
-    if any(isinstance(x, Tracer) for x in jax.tree.leaves((params, cell, pressure))):
+    cell = setting.cell if problem.cell_mode != "fixed" else jnp.asarray(system.cell)
+    return replace(setting, params=params, cell=cell, pressure=jnp.asarray(pressure, float))
+
+
+def _require_converged(problem: Problem, found: Setting, report: Report) -> None:
+    if not isinstance(report.converged, Tracer) and not bool(report.converged):
+        raise NotConverged(why_not_converged(report), _plain(problem, found, report))
+
+
+def _with_derivative(
+    problem: Problem, estimator: Estimator, found: Setting, live: Setting, report: Report
+) -> Minimum:
+    """The minimum as a function of what is live; plain where none of that is transformed."""
+    given = (live.params, live.cell, live.pressure)
+    if not any(isinstance(x, Tracer) for x in jax.tree.leaves(given)):
+        found = backbone(problem, found).setting
+    elif isinstance(estimator, Implicit):
         found, solve = prepare(problem, found)
-        positions, cell = differentiable(problem, params, cell, pressure, found, solve)
+        positions, cell = differentiable(problem, *given, found, solve)
         found = replace(found, positions=positions, cell=cell)
     else:
-        found = backbone(problem, found).setting
+        found = at_minimum(problem, estimator, live)
     if isinstance(report.converged, Tracer):
         positions = jnp.where(report.converged, found.positions, jnp.nan)
         found = replace(found, positions=positions)

@@ -47,9 +47,9 @@ class Estimator(ABC):
         """The x found from x0, differentiable in `args`; its derivative in x0 is zero.
 
         Raises:
-            NotConverged: in eager code, where tol is not met within max_steps; under jit and vmap
-                x is NaN, and so is every derivative. After a fixed number of steps (tol = 0) x is
-                as good as it is.
+            NotConverged: in eager code, where tol is not met within max_steps; its `result` is
+                (x, Info). Under jit and vmap x is NaN, and so is every derivative. After a fixed
+                number of steps (tol = 0) x is as good as it is.
             InputError, Float32Error, DerivativeUndefined: see `attach`.
         """
         return self.run(iteration, x0, *args)[0]
@@ -182,7 +182,7 @@ class Automatic(Estimator):
 
     def _path(self, iteration: Iteration, x0: Any, args: tuple, count: Any, room: int) -> Any:
         if self.last is None:
-            return iteration.apply(_walk, self, iteration.init(x0, *args), args, count, room)
+            return iteration.apply(_from_start, self, x0, args, count, room)
         skipped = count - self.last
         skipped = max(skipped, 0) if isinstance(count, int) else jnp.maximum(skipped, 0)
         state = iteration.state_after(skipped, x0, *args)
@@ -201,8 +201,14 @@ class Automatic(Estimator):
                 "elsewhere has none; say how many steps from there count: Automatic(last=100)"
             )
         sol = stopped(require_unknowns(sol))
-        x = iteration.apply(_walk, self, iteration.init(sol, *args), args, count, count)
+        x = iteration.apply(_from_start, self, sol, args, count, count)
         return jax.tree_util.tree_map(lambda a, b: a + (b - stopped(b)), sol, x)
+
+
+def _from_start(
+    iteration: Iteration, how: Automatic, x0: Any, args: tuple, count: Any, room: int
+) -> Any:
+    return _walk(iteration, how, iteration.init(x0, *args), args, count, room)
 
 
 def _walk(

@@ -30,31 +30,29 @@ def reversible(step: Step, state: Any, count: Any, room: int, checkpoint: bool) 
         room: for so many steps, a Python int; those beyond `count` are skipped.
         checkpoint: keep about 2 sqrt(room) states instead of `room`.
     """
+    length = isqrt(max(room - 1, 0)) + 1
     if isinstance(count, int):
-        return _walk(step, state, count, checkpoint, lambda advance: advance)
+        if checkpoint:
+            state = _repeat(_segment(step, length), state, count // length)
+            count = count % length
+        return _repeat(step, state, count)
 
     def while_unfinished(advance: Step) -> Step:
         return lambda carry: lax.cond(carry[0] < count, advance, lambda same: same, carry)
 
-    def counted(carry: tuple) -> tuple:
-        return carry[0] + 1, step(carry[1])
+    one = while_unfinished(lambda carry: (carry[0] + 1, step(carry[1])))
+    if checkpoint:
+        one, room = while_unfinished(_segment(one, length)), -(-room // length)
+    return _repeat(one, (jnp.asarray(0), state), room)[1]
 
-    return _walk(counted, (jnp.asarray(0), state), room, checkpoint, while_unfinished)[1]
 
-
-def _walk(
-    step: Step, carry: Any, count: int, checkpoint: bool, guarded: Callable[[Step], Step]
-) -> Any:
-    one = guarded(step)
-    if not checkpoint or count < 2:
-        return _repeat(one, carry, count)
-    length = isqrt(count - 1) + 1
-    segment = guarded(jax.checkpoint(lambda c: _repeat(one, c, length)))
-    carry = _repeat(segment, carry, count // length)
-    return _repeat(one, carry, count % length)
+def _segment(step: Step, length: int) -> Step:
+    return jax.checkpoint(lambda carry: _repeat(step, carry, length))
 
 
 def _repeat(step: Step, carry: Any, count: int) -> Any:
+    if count == 0:
+        return carry
     return lax.scan(lambda c, _: (step(c), None), carry, None, length=count)[0]
 
 

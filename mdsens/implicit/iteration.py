@@ -197,7 +197,7 @@ def require_converged(iteration: Iteration, x: Any, info: Info) -> None:
     """Refuse, in eager code, an x that the iteration did not bring to its tolerance.
 
     Raises:
-        NotConverged: its `result` is x.
+        NotConverged: its `result` is (x, info).
     """
     if is_traced_now(info) or bool(info.converged):
         return
@@ -205,7 +205,7 @@ def require_converged(iteration: Iteration, x: Any, info: Info) -> None:
         f"the iteration is not converged: |F| = {float(info.residual):.3g} after "
         f"{int(info.steps)} steps, tol = {iteration.tol:.3g}; raise max_steps or tol, or ask for a "
         "fixed number of steps by tol=0",
-        x,
+        (x, info),
     )
 
 

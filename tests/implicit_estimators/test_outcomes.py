@@ -21,7 +21,9 @@ EARLY = replace(DESCENT, max_steps=5)
 def test_too_few_steps_are_an_error(estimator):
     with pytest.raises(NotConverged, match=r"\|F\| = .* after 5 steps, tol = 1e-09") as caught:
         estimator(EARLY, X0, THETA)
-    np.testing.assert_allclose(caught.value.result, EARLY.run(X0, THETA)[0], rtol=1e-14)
+    x, info = caught.value.result
+    np.testing.assert_allclose(x, EARLY.run(X0, THETA)[0], rtol=1e-14)
+    assert int(info.steps) == 5 and not info.converged
     with pytest.raises(NotConverged):
         jax.grad(lambda theta: jnp.sum(estimator(EARLY, X0, theta)))(THETA)
 
