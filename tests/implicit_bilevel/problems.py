@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdsens.implicit import Iteration
+from mdsens.implicit import Iteration, custom_root
 
 RNG = np.random.default_rng(11)
 X, XV = jnp.asarray(RNG.normal(size=(12, 4))), jnp.asarray(RNG.normal(size=(9, 4)))
@@ -23,8 +23,10 @@ class Problem(NamedTuple):
     theta: Any
     x0: Any
 
-    def closed(self, theta):
-        return self.loss(self.solution(theta), theta)
+    @property
+    def closed(self) -> Callable[[Any], tuple[jax.Array, Any]]:
+        """theta -> L(x*(theta), theta) and its gradient."""
+        return jax.jit(jax.value_and_grad(lambda theta: self.loss(self.solution(theta), theta)))
 
 
 # Ridge regression with one penalty per weight, by gradient descent; F is a gradient.
@@ -79,4 +81,38 @@ SADDLE = Problem(
     lambda theta: jnp.linalg.solve(KKT, jnp.concatenate([theta**2, jnp.ones(2)])),
     jnp.array([0.7, 1.3, -0.4, 0.9]),
     jnp.zeros(6),
+)
+
+# Logistic regression with one penalty per weight, by Nesterov's method: a state with a memory.
+INPUTS, ANSWERS = jnp.asarray(RNG.normal(size=(60, 16))), jnp.asarray(np.sign(RNG.normal(size=60)))
+
+
+def logistic_gradient(w, logs):
+    margins = ANSWERS * (INPUTS @ w)
+    return -INPUTS.T @ (ANSWERS * jax.nn.sigmoid(-margins)) + jnp.exp(logs) * w
+
+
+def nesterov(state, logs):
+    w, ahead = state
+    new = ahead - logistic_gradient(ahead, logs) / (20.0 + jnp.max(jnp.exp(logs)))
+    return new, new + 0.5 * (new - w)
+
+
+@custom_root(logistic_gradient)
+def by_newton(w, logs):
+    def step(_, v):
+        jacobian = jax.jacfwd(logistic_gradient)(v, logs)
+        return v - jnp.linalg.solve(jacobian, logistic_gradient(v, logs))
+
+    return jax.lax.fori_loop(0, 12, step, w)
+
+
+LOGISTIC = Problem(
+    Iteration(nesterov, logistic_gradient, lambda w, logs: (w, w), lambda state: state[0]),
+    lambda w, logs: (
+        jnp.mean(jax.nn.softplus(-INPUTS[::-1] @ w)) + 0.1 * jnp.sum(w**4 * jnp.exp(logs))
+    ),
+    lambda logs: by_newton(jnp.zeros(16), logs),
+    jnp.cos(jnp.arange(16.0)),
+    jnp.zeros(16),
 )
