@@ -74,7 +74,7 @@ def _refuse(
 
 
 def _times(weight: jax.Array, tangent: Any) -> Any:
-    return tangent if tangent.dtype == jax.dtypes.float0 else weight * tangent
+    return tangent if jnp.result_type(tangent) == jax.dtypes.float0 else weight * tangent
 
 
 def _is_wrong(residual: Residual, asked: Asked, theta: list[Any], sol: Any, start: Any) -> Any:
