@@ -91,7 +91,7 @@ class Linearization:
         """
         strains = self.setting.positions.size
         x, residual = self.solve(rhs)
-        y, missed = self.solve(np.eye(len(rhs))[:, strains:])
+        y, missed = self.solve(np.eye(len(rhs), len(rhs) - strains, -strains))
         return x - y @ np.linalg.solve(y[strains:], x[strains:]), max(residual, missed)
 
     @cached_property

@@ -15,6 +15,7 @@ Derivatives hold between contact changes; for harmonic discs the moduli themselv
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from mdsens.equilibrium.problem import Problem, Setting
+from mdsens.implicit import Side, guard
 from mdsens.observables import voigt
 from mdsens.observables.basic import stress
 from mdsens.observables.configuration import as_configuration, require_periodic
@@ -68,7 +70,7 @@ def elastic_tensor_energy(potential: Potential, params: Any, state: Any) -> jax.
 def elastic_tensor_clamped(potential: Potential, params: Any, state: Any) -> jax.Array:
     """`elastic_tensor` with particles that follow the strain instead of relaxing, (v, v)."""
     problem, setting = _strainable("elastic_tensor_clamped", potential, params, state)
-    return voigt.stress_strain(*_per_volume(problem, setting, clamped_curvature(problem, setting)))
+    return _clamped(problem, setting)
 
 
 def bulk_modulus(potential: Potential, params: Any, state: Any) -> jax.Array:
@@ -103,26 +105,46 @@ def nonaffine_displacements(potential: Potential, params: Any, state: Any) -> ja
 
 # From the curvature of the energy per volume (v, v) and the stress (d, d).
 _FORMULAS: dict[Observable, Callable[[jax.Array, jax.Array], jax.Array]] = {
-    elastic_tensor: voigt.stress_strain,
+    elastic_tensor: jax.jit(voigt.stress_strain),
     elastic_tensor_energy: lambda curvature, stress: curvature,
-    bulk_modulus: lambda *known: voigt.bulk(voigt.stress_strain(*known)),
-    shear_modulus: lambda *known: voigt.shear(voigt.stress_strain(*known)),
+    bulk_modulus: jax.jit(lambda *known: voigt.bulk(voigt.stress_strain(*known))),
+    shear_modulus: jax.jit(lambda *known: voigt.shear(voigt.stress_strain(*known))),
 }
 
 
 def _relaxed(observable: Observable, potential: Potential, params: Any, state: Any) -> jax.Array:
     problem, setting = _strainable(observable.__name__, potential, params, state)
     response = respond(problem, setting)
-    energy = curvature(problem, response)
-    return _FORMULAS[observable](*_per_volume(problem, response.setting, energy))
+    if response.solve is None:
+        return _FORMULAS[observable](*_evaluated(problem, response))
+    # Compiled code can only say NaN; around it, eager derivatives are told in words.
+    names = ("params", "positions", "cell")
+    given = {name: _watched(getattr(response.setting, name), Side.INPUT) for name in names}
+    response = response._replace(setting=replace(response.setting, **given))
+    return _watched(_FORMULAS[observable](*_evaluated(problem, response)), Side.OUTPUT)
+
+
+def _watched(tree: Any, side: Side) -> Any:
+    return jax.tree.map(lambda x: guard(x, side), tree)
 
 
 def _with_displacements(
     observable: Observable, displacements: Any, potential: Potential, params: Any, state: Any
 ) -> jax.Array:
     problem, setting = _strainable(observable.__name__, potential, params, state)
-    energy = curvature(problem, Response(setting, displacements, None))
-    return _FORMULAS[observable](*_per_volume(problem, setting, energy))
+    known = Response(setting, displacements, None)
+    return _FORMULAS[observable](*_evaluated(problem, known))
+
+
+@partial(jax.jit, static_argnames="problem")
+def _evaluated(problem: Problem, response: Response) -> tuple[jax.Array, jax.Array]:
+    return _per_volume(problem, response.setting, curvature(problem, response))
+
+
+@partial(jax.jit, static_argnames="problem")
+def _clamped(problem: Problem, setting: Setting) -> jax.Array:
+    energy = clamped_curvature(problem, setting)
+    return voigt.stress_strain(*_per_volume(problem, setting, energy))
 
 
 # The same observables with nonaffine displacements (N d, v) that somebody else has solved for, as

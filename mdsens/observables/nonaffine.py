@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdsens.equilibrium.problem import Problem, Setting
-from mdsens.implicit import Certified, Side, attach, guard
+from mdsens.implicit import Certified, attach
 from mdsens.observables.refused import without_derivative
 from mdsens.observables.voigt import unit_strains
 
@@ -44,30 +44,23 @@ class Response(NamedTuple):
 
 
 def curvature(problem: Problem, response: Response) -> jax.Array:
-    """K, (v, v), an energy; differentiable in parameters, positions and cell, to any order."""
-    setting, u, solve = response
-    if solve is None:
-        return _curvature(problem, setting, u, None)
-    # Compiled code can only say NaN; around it, eager derivatives are told in words.
-    names = ("params", "positions", "cell")
-    given = {
-        name: jax.tree.map(lambda x: guard(x, Side.INPUT), getattr(setting, name)) for name in names
-    }
-    return guard(_curvature(problem, replace(setting, **given), u, solve), Side.OUTPUT)
+    """K, (v, v), an energy; differentiable in parameters, positions and cell, to any order. Where
+    `solve` is None second derivatives are NaN, since nobody knows those of U."""
+    return _stationary(problem, *response)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnames="problem")
 def imbalance(problem: Problem, setting: Setting, displacements: jax.Array) -> jax.Array:
     """H U + Xi, (N d, v): minus the forces that U leaves behind; Xi itself for U = 0."""
     return _products(problem, setting, displacements)[: displacements.shape[0]]
 
 
-@partial(jax.jit, static_argnums=0)
 def clamped_curvature(problem: Problem, setting: Setting) -> jax.Array:
     """d2W/de_a de_b, (v, v): K of particles that follow the strain."""
     return _curvature_along(problem, setting, no_displacements(setting))
 
 
+@partial(jax.jit, static_argnames="problem")
 def displacements(problem: Problem, response: Response) -> jax.Array:
     """U, (N d, v), differentiable as K is."""
     return _implicit(problem, *response)
@@ -122,9 +115,6 @@ def _envelope_theorem(problem: Problem, primals: tuple, tangents: tuple) -> tupl
     u = _implicit(problem, setting, displacements, solve)
     slope = jax.jvp(lambda s: _curvature_along(problem, s, u), (setting,), tangents[:1])[1]
     return _stationary(problem, setting, displacements, solve), slope
-
-
-_curvature = jax.jit(_stationary, static_argnums=0)
 
 
 def _implicit(

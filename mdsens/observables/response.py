@@ -47,15 +47,17 @@ def respond(problem: Problem, setting: Setting) -> Response:
         return _response(setting, bare, _solved_traced(problem, bare, solve), solve)
     here = backbone(problem, still)
     differentiated = any(isinstance(x, Tracer) for x in jax.tree.leaves(setting))
-    solve = prepare(problem, still)[1] if differentiated else None
-    return _response(setting, here.setting, _solved_on_host(problem, here), solve)
+    u = _solved_on_host(problem, here)
+    return _response(
+        setting, here.setting, u, prepare(problem, still)[1] if differentiated else None
+    )
 
 
 def _response(setting: Setting, bare: Setting, u: Any, solve: Certified | None) -> Response:
     return Response(replace(setting, neighbors=bare.neighbors), u, solve)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnames="problem")
 def _solved_traced(problem: Problem, setting: Setting, solve: Certified) -> jax.Array:
     """U, all NaN for a state that is not relaxed or no minimum."""
 
@@ -94,13 +96,14 @@ def _solved_on_host(problem: Problem, here: Backbone) -> jax.Array:
     return x[:, :-1]
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnames="problem")
 def _right_hand_sides(problem: Problem, setting: Setting) -> jax.Array:
     """-Xi and, as the last column, the forces, (N d, v + 1)."""
     forces = imbalance(problem, setting, no_displacements(setting))
     return -jnp.column_stack([forces, measure(problem, setting)[0]])
 
 
+@jax.jit
 def _distance(setting: Setting, step: jax.Array) -> jax.Array:
     """The largest displacement of a Newton step, in particle spacings."""
     moves = step.reshape(setting.positions.shape)
