@@ -146,7 +146,7 @@ def _print_observables(out: Console, result: Result) -> None:
         if name == "positions":
             continue
         array = np.asarray(value)
-        rows = [array] if array.ndim < 2 or array.size > 9 else list(array)
+        rows = [array] if array.ndim < 2 or array.size > 36 else list(array)
         for k, row in enumerate(rows):
             unit = result.observable_units[name] if k == 0 else ""
             table.add_row(name if k == 0 else "", Text(_numbers(row)), unit)
@@ -157,7 +157,8 @@ def _print_observables(out: Console, result: Result) -> None:
 def _numbers(array: np.ndarray) -> str:
     if array.size > 9:
         return f"{array.min():.10g} to {array.max():.10g}"
-    return "  ".join(f"{x + 0.0:.10g}" for x in np.atleast_1d(array))  # no -0
+    digits = 10 if array.size <= 3 else 6
+    return "  ".join(f"{x + 0.0:.{digits}g}" for x in np.atleast_1d(array))  # no -0
 
 
 def _print_sensitivity(out: Console, result: Result) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 from mdsens.derivatives.linearization import Linearization
-from mdsens.observables import RELAXED
+from mdsens.observables.elasticity import WITH_DISPLACEMENTS
 
 
 def bound(
@@ -25,11 +25,11 @@ def bound(
     Raises:
         DerivativeUndefined: the solve missed its tolerance.
     """
-    if observable not in RELAXED:
+    if observable not in WITH_DISPLACEMENTS:
         return Partial(observable), 0.0
     u, residual = line.nonaffine
     if z is not None:
         positions, cell = line.problem.configuration(jnp.asarray(z), line.setting)
         there = replace(line.setting, positions=positions, cell=cell)
         u, _ = line.nonaffine_near(there, u)
-    return Partial(RELAXED[observable], u), residual
+    return Partial(WITH_DISPLACEMENTS[observable], u), residual

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdsens.derivatives.events import radius_of_validity
+from mdsens.derivatives.kernels import state_of
 from mdsens.derivatives.linearization import Linearization, linearize, newton_correction
 from mdsens.derivatives.named import select
 from mdsens.derivatives.sensitivity import why_undefined
@@ -27,7 +28,6 @@ from mdsens.derivatives.taylor import (
 from mdsens.equilibrium import search
 from mdsens.errors import DerivativeUndefined, InputError, NotConverged
 from mdsens.potentials import Potential
-from mdsens.state import Configuration
 from mdsens.system import System
 
 
@@ -76,7 +76,7 @@ class Prediction:
         t^(order + 1) like that of the state."""
         setting = self.path.at(self.line.setting, t)
         positions, cell = self._configuration(t)
-        state = Configuration(positions, cell, setting.neighbors, self.line.problem.pbc)
+        state = state_of(self.line.problem, replace(setting, positions=positions, cell=cell))
         return np.asarray(observable(self.line.problem.potential, setting.params, state))
 
     def error(self, t: float) -> float:

@@ -22,7 +22,7 @@ from mdsens.derivatives.request import Request, make_request, shape_of
 from mdsens.derivatives.total import adjoint, envelope, forward, position_total, response
 from mdsens.equilibrium import Progress, search
 from mdsens.errors import DerivativeUndefined, NotConverged
-from mdsens.observables import RELAXED
+from mdsens.observables.elasticity import WITH_DISPLACEMENTS
 from mdsens.potentials import Potential
 from mdsens.result import Result
 from mdsens.system import System
@@ -82,7 +82,7 @@ def sensitivity(
     reason = why_undefined(line)
     if reason:
         # Neither is there an answer to strain.
-        simple = {n: f for n, f in request.functions.items() if f not in RELAXED}
+        simple = {n: f for n, f in request.functions.items() if f not in WITH_DISPLACEMENTS}
         result = _measured(result, replace(request, functions=simple), line)
         result = replace(result, certificate=certificate(line, found, {}, reason))
         raise DerivativeUndefined(reason, timed(result, clock, relax_seconds, rest.working))

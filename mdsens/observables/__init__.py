@@ -11,7 +11,6 @@ from mdsens.observables.basic import cell, energy, positions, pressure, stress, 
 from mdsens.observables.configuration import as_configuration
 from mdsens.observables.contacts import ContactNetwork, contact_network, coordination
 from mdsens.observables.elasticity import (
-    RELAXED,
     Observable,
     bulk_modulus,
     elastic_tensor,
@@ -38,7 +37,6 @@ OBSERVABLES: dict[str, Observable] = {
 
 __all__ = [
     "OBSERVABLES",
-    "RELAXED",
     "ContactNetwork",
     "Observable",
     "as_configuration",

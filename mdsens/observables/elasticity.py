@@ -15,7 +15,6 @@ Derivatives hold between contact changes; for harmonic discs the moduli themselv
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,17 +22,11 @@ import jax
 import jax.numpy as jnp
 
 from mdsens.equilibrium.problem import Problem, Setting
-from mdsens.implicit import Side, guard
 from mdsens.observables import voigt
 from mdsens.observables.basic import stress
 from mdsens.observables.configuration import as_configuration, require_periodic
-from mdsens.observables.nonaffine import (
-    Response,
-    clamped_curvature,
-    curvature,
-    displacements,
-)
-from mdsens.observables.response import respond
+from mdsens.observables.nonaffine import Response, clamped_curvature, curvature, displacements
+from mdsens.observables.response import respond, watched
 from mdsens.potentials import Potential
 from mdsens.state import Configuration
 
@@ -99,33 +92,24 @@ def nonaffine_displacements(potential: Potential, params: Any, state: Any) -> ja
     mean. Differentiable. Errors as for `elastic_tensor`.
     """
     problem, setting = _strainable("nonaffine_displacements", potential, params, state)
-    u = displacements(problem, respond(problem, setting))
+    response = respond(problem, setting)
+    u = watched(response, displacements(problem, response))
     return u.T.reshape(-1, *setting.positions.shape)
 
 
-# From the curvature of the energy per volume (v, v) and the stress (d, d).
+# From c, the curvature of the energy per volume (v, v), and the stress s (d, d).
 _FORMULAS: dict[Observable, Callable[[jax.Array, jax.Array], jax.Array]] = {
     elastic_tensor: jax.jit(voigt.stress_strain),
-    elastic_tensor_energy: lambda curvature, stress: curvature,
-    bulk_modulus: jax.jit(lambda *known: voigt.bulk(voigt.stress_strain(*known))),
-    shear_modulus: jax.jit(lambda *known: voigt.shear(voigt.stress_strain(*known))),
+    elastic_tensor_energy: lambda c, s: c,
+    bulk_modulus: jax.jit(lambda c, s: voigt.bulk(voigt.stress_strain(c, s))),
+    shear_modulus: jax.jit(lambda c, s: voigt.shear(voigt.stress_strain(c, s))),
 }
 
 
 def _relaxed(observable: Observable, potential: Potential, params: Any, state: Any) -> jax.Array:
     problem, setting = _strainable(observable.__name__, potential, params, state)
     response = respond(problem, setting)
-    if response.solve is None:
-        return _FORMULAS[observable](*_evaluated(problem, response))
-    # Compiled code can only say NaN; around it, eager derivatives are told in words.
-    names = ("params", "positions", "cell")
-    given = {name: _watched(getattr(response.setting, name), Side.INPUT) for name in names}
-    response = response._replace(setting=replace(response.setting, **given))
-    return _watched(_FORMULAS[observable](*_evaluated(problem, response)), Side.OUTPUT)
-
-
-def _watched(tree: Any, side: Side) -> Any:
-    return jax.tree.map(lambda x: guard(x, side), tree)
+    return watched(response, _FORMULAS[observable](*_evaluated(problem, response)))
 
 
 def _with_displacements(
@@ -134,6 +118,14 @@ def _with_displacements(
     problem, setting = _strainable(observable.__name__, potential, params, state)
     known = Response(setting, displacements, None)
     return _FORMULAS[observable](*_evaluated(problem, known))
+
+
+# The same observables with nonaffine displacements (N d, v) that somebody else has solved for, as
+# their first argument, at states without the contacts of rattlers. First derivatives are exact with
+# constant displacements; second ones are NaN.
+WITH_DISPLACEMENTS: dict[Observable, Observable] = {
+    observable: partial(_with_displacements, observable) for observable in _FORMULAS
+}
 
 
 @partial(jax.jit, static_argnames="problem")
@@ -145,12 +137,6 @@ def _evaluated(problem: Problem, response: Response) -> tuple[jax.Array, jax.Arr
 def _clamped(problem: Problem, setting: Setting) -> jax.Array:
     energy = clamped_curvature(problem, setting)
     return voigt.stress_strain(*_per_volume(problem, setting, energy))
-
-
-# The same observables with nonaffine displacements (N d, v) that somebody else has solved for, as
-# their first argument, at states without the contacts of rattlers. First derivatives are exact with
-# constant displacements; second ones are NaN.
-RELAXED: dict[Observable, Observable] = {f: partial(_with_displacements, f) for f in _FORMULAS}
 
 
 def _strainable(

@@ -21,7 +21,7 @@ from mdsens.equilibrium.linearized import (
 from mdsens.equilibrium.newton import measure
 from mdsens.equilibrium.problem import Problem, Setting, spacing
 from mdsens.errors import DerivativeUndefined, InputError
-from mdsens.implicit import Certified
+from mdsens.implicit import Certified, Side, guard
 from mdsens.linear import SparseDirect
 from mdsens.observables.configuration import is_traced
 from mdsens.observables.nonaffine import Response, imbalance, no_displacements
@@ -44,17 +44,26 @@ def respond(problem: Problem, setting: Setting) -> Response:
     still = jax.lax.stop_gradient(setting)
     if is_traced(still):
         bare, solve = prepare(problem, still)
-        return _response(setting, bare, _solved_traced(problem, bare, solve), solve)
+        return _differentiable(setting, bare, _solved_traced(problem, bare, solve), solve)
     here = backbone(problem, still)
-    differentiated = any(isinstance(x, Tracer) for x in jax.tree.leaves(setting))
     u = _solved_on_host(problem, here)
-    return _response(
-        setting, here.setting, u, prepare(problem, still)[1] if differentiated else None
-    )
+    if any(isinstance(x, Tracer) for x in jax.tree.leaves(setting)):
+        return _differentiable(setting, here.setting, u, prepare(problem, still)[1])
+    return Response(here.setting, u, None)
 
 
-def _response(setting: Setting, bare: Setting, u: Any, solve: Certified | None) -> Response:
-    return Response(replace(setting, neighbors=bare.neighbors), u, solve)
+def _differentiable(setting: Setting, bare: Setting, u: Any, solve: Certified) -> Response:
+    """Compiled code can only say NaN; around it, eager derivatives are told in words."""
+    given = {
+        name: jax.tree.map(lambda x: guard(x, Side.INPUT), getattr(setting, name))
+        for name in ("params", "positions", "cell")
+    }
+    return Response(replace(setting, neighbors=bare.neighbors, **given), u, solve)
+
+
+def watched(response: Response, value: jax.Array) -> jax.Array:
+    """What was computed from a response, with NaN of its derivatives told in words."""
+    return value if response.solve is None else guard(value, Side.OUTPUT)
 
 
 @partial(jax.jit, static_argnames="problem")

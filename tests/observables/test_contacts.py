@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
@@ -106,3 +107,16 @@ def test_coordination_between_walls_counts_walls_as_held():
     known = example.potential, example.params
     result = ms.sensitivity(*known, example.system, observables=["coordination"])
     assert float(result.observables["coordination"]) == float(ms.coordination(*known, minimum))
+
+
+def test_pair_forces_of_a_sum_add_up_to_the_forces():
+    example = EXAMPLES["sum_of_two"]()
+    s = ms.observables.as_configuration(example.potential, example.params, example.system)
+    known = example.params, s.positions, s.cell, s.neighbors
+    f, r = example.potential.pair_forces(*known), s.neighbors.vectors(s.positions, s.cell)
+    pull = np.asarray(f)[:, None] * np.asarray(r) / np.linalg.norm(r, axis=1, keepdims=True)
+    forces = np.zeros(s.positions.shape)
+    np.add.at(forces, np.asarray(s.neighbors.i), -pull)
+    np.add.at(forces, np.asarray(s.neighbors.j), pull)
+    energy = jax.grad(example.potential.energy, argnums=1)(*known)
+    np.testing.assert_allclose(forces, -energy, atol=1e-12)

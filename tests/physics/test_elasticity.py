@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import h5py
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ase.build import bulk
 
 import mdsens as ms
+from mdsens._jaxmd import space
 from tests.equilibrium.test_functional import packing as packing_of_12
 from tests.examples import make
 
@@ -119,3 +122,26 @@ def test_moduli_do_not_depend_on_the_choice_of_cell():
         ms.elastic_tensor(potential, params, system),
         atol=1e-10,
     )
+
+
+@pytest.mark.slow
+def test_an_adopted_energy_has_the_same_constants():
+    """jax-md's own energy, which knows no local terms: the same tensor by a dense Hessian."""
+    system, params = packing_of_12()
+    displacement, _ = space.periodic_general(
+        jnp.asarray(system.cell.T), fractional_coordinates=False
+    )
+    i, j = np.triu_indices(12, 1)
+
+    def energy(r, sigma, **more):
+        d2 = jnp.sum(jax.vmap(lambda a, b: displacement(a, b, **more))(r[i], r[j]) ** 2, axis=1)
+        overlap = 1.0 - jnp.sqrt(d2) / (0.5 * (sigma[i] + sigma[j]))
+        return 0.5 * jnp.sum(jnp.where(overlap > 0.0, overlap, 0.0) ** 2)
+
+    adopted = ms.potentials.from_jax_md(energy, system)
+    sigma = {"sigma": params["diameter"]}
+    with jax.numpy_rank_promotion("allow"):
+        for constant in (ms.elastic_tensor, ms.elastic_tensor_clamped):
+            found = constant(adopted, sigma, system)
+            expected = constant(ms.potentials.SoftSphere(), params, system)
+            np.testing.assert_allclose(found, expected, atol=1e-11)
