@@ -67,6 +67,13 @@ def test_gmres_ends_where_it_should():
     np.testing.assert_array_equal(nothing.x, 0.0)
 
 
+def test_gmres_keeps_its_basis_orthogonal():
+    other = np.linalg.qr(RNG.normal(size=(N, N)))[0]
+    matrix = jnp.asarray((BASIS * np.logspace(0, -6, N)) @ other.T)
+    x = cycle(matrix, jnp.eye(N), B, 1e-12, 1000).x
+    assert np.linalg.norm(B - matrix @ x) <= 1e-10 * np.linalg.norm(B)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_against_elimination(kind):
     settings = KINDS[kind]
@@ -113,16 +120,23 @@ def test_a_new_inverse_is_bought_when_the_old_one_has_cost_as_much():
     assert int(info.products) <= 4
 
 
+MASK = jnp.ones(N).at[3].set(0.0)
+NULL_SPACES = {
+    "mode": (SINGULAR, Projector(jnp.ones(N), jnp.asarray(BASIS[:, :1]))),
+    "unknown that never moves": (jnp.outer(MASK, MASK) * INDEFINITE, Projector(MASK, WHOLE.basis)),
+}
+
+
+@pytest.mark.parametrize("null", NULL_SPACES)
 @pytest.mark.parametrize("kind", ["gmres", "minres"])
-def test_a_known_null_space(kind):
-    settings = KINDS[kind]
-    projector = Projector(jnp.ones(N), jnp.asarray(BASIS[:, :1]))
+def test_a_known_null_space(kind, null):
+    settings, (matrix, projector) = KINDS[kind], NULL_SPACES[null]
     memory = settings.memory(N)
     for _ in range(3):  # the second one makes an inverse
         b = B + memory.adjoint
-        memory, info = solve(settings, SINGULAR, b, memory, projector)
+        memory, info = solve(settings, matrix, b, memory, projector)
         assert int(info.outcome) == Outcome.CONVERGED
-        np.testing.assert_allclose(memory.adjoint, np.linalg.pinv(SINGULAR) @ b, atol=1e-9)
+        np.testing.assert_allclose(memory.adjoint, np.linalg.pinv(matrix) @ b, atol=1e-9)
 
 
 @pytest.mark.parametrize("kind", KINDS)

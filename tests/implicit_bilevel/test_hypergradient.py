@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from mdsens.implicit import (
     Analytic,
@@ -81,6 +82,8 @@ def test_gradient(case):
     loose = evaluate(case, there, cold.x, cold.memory, 0.01)
     assert int(loose.inner.steps) < int(warm.inner.steps) < int(cold.inner.steps)
     assert int(loose.adjoint.products) <= int(warm.adjoint.products)
+    force = ravel_pytree(problem.inner.condition(loose.x, there))[0]
+    np.testing.assert_allclose(loose.inner.residual, jnp.linalg.norm(force), rtol=1e-6)
     error = jax.tree.map(lambda a, b: jnp.max(jnp.abs(a - b)), loose.gradient, gradient)
     scale = max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(gradient))
     assert max(jax.tree.leaves(error)) <= 0.1 * h * scale
