@@ -7,9 +7,10 @@ With the adjoint w, A^T w = dL/dx, the gradient is that of a Lagrangian at fixed
 How accurately are x and w wanted? An outer step moves theta and with it x* and w by O(|dtheta|), so
 that the old ones, taken as a start, are off by that much. Both solves remove all but a fraction
 `reduction` of the residual they find there. The error of the gradient is then proportional to the
-last step, reduction * O(|dtheta|), hence to the gradient itself, and vanishes as the outer iteration
-converges, whatever the units and without a schedule. One fraction serves both, because their errors
-add up in the gradient, and because A and dL/dx are only as good as x.
+last step, reduction * O(|dtheta|), and so to the gradient itself for an optimiser whose steps are; it
+vanishes as the outer iteration converges, whatever the units and without a schedule. One fraction
+serves both, because their errors add up in the gradient, and because A and dL/dx are only as good as
+x. It is a fraction of residuals: along soft directions of A the error lags behind.
 
 The inverse M that preconditions the adjoint solve also moves the old x along with theta, to first
 order, before the inner iteration starts.

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
+from mdsens.errors import InputError
 from mdsens.implicit.bilevel.hypergradient import Hypergradient, OuterLoss, hypergradient
 from mdsens.implicit.bilevel.state import (
     BilevelRecord,
@@ -57,7 +58,7 @@ def bilevel(
     is compiled once.
 
     Where F(x, theta) = 0 has several solutions, warm starts follow the one that x0 leads to, and
-    what is found depends on the path.
+    what is found depends on the path (Vicol et al. 2022, arXiv:2212.14032).
 
     Args:
         outer_loss: L(x, theta) -> scalar, or L(x, theta, batch) with `data`.
@@ -87,10 +88,13 @@ def bilevel(
         DerivativeUndefined: the adjoint solve missed its tolerance, or the gradient is not finite.
             Both name the outer step; their `result` is the last state that could be evaluated
             (None if there is none).
-        InputError, Float32Error: theta0, x0 or `state` does not fit.
+        InputError, Float32Error: theta0, x0 or `state` does not fit, or `reduction` is not a
+            fraction.
 
     Pedregosa 2016, arXiv:1602.02355; Arbel & Mairal 2022, arXiv:2111.14580.
     """
+    if not 0.0 <= reduction < 1.0:
+        raise InputError(f"bilevel: reduction = {reduction} must be at least 0 and less than 1")
     optimizer = optax.with_extra_args_support(optimizer)
     start = BilevelState.initial(optimizer, theta0, x0, estimator)
     step = jax.jit(partial(_outer_step, outer_loss, inner, estimator, optimizer, project))
