@@ -200,7 +200,7 @@ def test_a_singular_adjoint():
 def test_states_and_arguments_that_do_not_fit(whole):
     with pytest.raises(InputError, match="continue with the arguments the state was saved under"):
         run(optax.sgd(0.1), state=whole[1][0])
-    with pytest.raises(InputError, match="reduction = 1.5"):
+    with pytest.raises(InputError, match=r"reduction = 1\.5"):
         run(reduction=1.5)
     with pytest.raises(Float32Error):
         run(theta=np.ones(4, np.float32))
