@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.core
 import jax.numpy as jnp
 from jax.core import Tracer
 
@@ -21,6 +19,7 @@ from mdsens.equilibrium.traced import find_minimum_traced
 from mdsens.equilibrium.unrolled import at_minimum, by_minimizer
 from mdsens.errors import InputError, NotConverged
 from mdsens.implicit import Automatic, Estimator, Implicit
+from mdsens.implicit.leaves import outside_transformations
 from mdsens.linear import require_float64
 from mdsens.neighbors import AllPairs, CellList, NoPairs
 from mdsens.potentials import Potential
@@ -104,17 +103,11 @@ def relax(
         source = neighbors or _source(potential, system)
         setting, report = find_minimum_traced(problem, start, system, plan, source)
     else:
-        with _outside_transformations():
+        with outside_transformations():
             setting, report = find_minimum(problem, start, system, plan, progress)
     _require_converged(problem, setting, report)
     live = _live(problem, setting, params, system, pressure)
     return _with_derivative(problem, estimator, setting, live, report)
-
-
-# Under jax.grad every call of compiled code takes the slow way through Python (1 ms each, some 250 of
-# them per search), although the search sees nothing but numbers; outside of it they do not. A JAX
-# without this name only loses the speed.
-_outside_transformations = getattr(jax.core, "eval_context", nullcontext)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ from mdsens.implicit.estimators import (
     OneStep,
 )
 from mdsens.implicit.guard import Side, guard
+from mdsens.implicit.host import host
+from mdsens.implicit.host_scipy import scipy_minimize, scipy_root
 from mdsens.implicit.iteration import Info, Iteration
 from mdsens.implicit.products import root_jvp, root_vjp
 from mdsens.implicit.projected import Projected
@@ -63,8 +65,11 @@ __all__ = [
     "custom_fixed_point",
     "custom_root",
     "guard",
+    "host",
     "hypergradient",
     "optimality",
     "root_jvp",
     "root_vjp",
+    "scipy_minimize",
+    "scipy_root",
 ]

@@ -41,8 +41,8 @@ def custom_root(
         def fit(init, theta): ...
 
     The solver is never differentiated. It runs on arguments without derivatives: outside `jit` and
-    `vmap` these are concrete, so that Python loops, SciPy or another program may be inside. The
-    derivative with respect to `init` is zero.
+    `vmap` these are concrete, so that Python loops, SciPy or another program may be inside; `host`
+    lets them in there too. The derivative with respect to `init` is zero.
 
     What the solver returns is taken for a root when it is evaluated, and put to a coarse test when
     it is differentiated (`mdsens.implicit.solved`), so that a solver that gave up, or that solves
@@ -126,12 +126,19 @@ def _run(solver: Solver, args: tuple, kwargs: dict[str, Any]) -> Any:
     and impossible in reverse mode where it loops by lax.while_loop. So it is traced with the
     closure's values made arguments, unless it needs them concrete, as a Python loop does.
     """
-    if not closes_over_tracers(solver):
-        return solver(*args, **kwargs)
     try:
-        return _run_explicitly(solver, args, kwargs)
+        if closes_over_tracers(solver):
+            return _run_explicitly(solver, args, kwargs)
     except _NEEDS_CONCRETE:
+        pass
+    try:
         return solver(*args, **kwargs)
+    except _NEEDS_CONCRETE as error:
+        error.add_note(
+            "mdsens: raised by the solver, which needs numbers where it is being compiled or "
+            "batched; decorate it with mdsens.implicit.host as well"
+        )
+        raise
 
 
 def _run_explicitly(solver: Solver, args: tuple, kwargs: dict[str, Any]) -> Any:

@@ -115,7 +115,7 @@ class Iteration:
     def apply(self, fun: Callable[..., Any], *inputs: Any) -> Any:
         """fun(self, *inputs), compiled once for this iteration; differentiated as it stands."""
         dynamic, rebuild = split(inputs)
-        if self._is_bound_to_a_trace or not _is_hashable(rebuild):
+        if self._is_bound_to_a_trace or not rebuild.is_hashable:
             return fun(self, *inputs)
         return self._compiled(fun, rebuild, dynamic)
 
@@ -183,14 +183,6 @@ def _inform(iteration: Iteration, x: Any, steps: Any, args: tuple) -> Info:
 
 def _residual(iteration: Iteration, x: Any, args: tuple) -> jax.Array:
     return jnp.linalg.norm(ravel_pytree(iteration.condition(x, *args))[0])
-
-
-def _is_hashable(value: Any) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
 
 
 def require_converged(iteration: Iteration, x: Any, info: Info) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import jax
+import jax.core
 import numpy as np
 from jax.core import Tracer
 
@@ -40,6 +42,15 @@ class Rebuild:
         fresh = iter(dynamic)
         mixed = [next(fresh) if leaf is _TRACED else leaf for leaf in self.rest]
         return jax.tree_util.tree_unflatten(self.treedef, mixed)
+
+    @property
+    def is_hashable(self) -> bool:
+        """Whether programs may be compiled for what is not traceable."""
+        try:
+            hash(self)
+        except TypeError:
+            return False
+        return True
 
 
 def split(tree: Any) -> tuple[list[Any], Rebuild]:
@@ -88,3 +99,9 @@ def stopped(tree: Any) -> Any:
     """`stop_gradient` of every traceable leaf; everything else untouched."""
     dynamic, rebuild = split(tree)
     return rebuild([jax.lax.stop_gradient(leaf) for leaf in dynamic])
+
+
+# Under jax.grad every call of compiled code takes the slow way through Python (1 ms each, and a
+# search makes hundreds), although a search sees nothing but numbers; outside of it they do not. A
+# JAX without this name only loses the speed.
+outside_transformations = getattr(jax.core, "eval_context", nullcontext)
