@@ -28,31 +28,27 @@ def test_too_few_steps_are_an_error(estimator):
         jax.grad(lambda theta: jnp.sum(estimator(EARLY, X0, theta)))(THETA)
 
 
-@pytest.mark.parametrize(
-    "estimator", [Implicit(), OneStep(), Automatic()], ids=lambda e: repr(e)[:14]
-)
-def test_and_nan_under_jit_for_those_who_missed(estimator):
+def test_and_nan_under_jit_for_those_who_missed():
     """T is linear here, so that only a guard can turn the derivative into NaN."""
     iteration = replace(DESCENT, max_steps=100)
-
-    def first(theta):
-        return estimator(iteration, X0, theta)[0]
-
     near, far = iteration.run(X0, THETA)[1], iteration.run(X0, 1e6 * THETA)[1]
     assert near.converged and not far.converged
     batch = jnp.stack([THETA, 1e6 * THETA])
-    values, gradients = jax.jit(jax.vmap(jax.value_and_grad(first)))(batch)
-    assert np.isfinite(values[0]) and np.isfinite(gradients[0]).all()
-    assert np.isnan(values[1]) and np.isnan(gradients[1]).all()
+    members = [Implicit(), OneStep(), Automatic()]
+    runs = [jax.value_and_grad(lambda t, e=e: e(iteration, X0, t)[0]) for e in members]
+    for values, gradients in jax.jit(lambda t: [jax.vmap(run)(t) for run in runs])(batch):
+        assert np.isfinite(values[0]) and np.isfinite(gradients[0]).all()
+        assert np.isnan(values[1]) and np.isnan(gradients[1]).all()
 
 
-@pytest.mark.parametrize("estimator", ALL, ids=lambda e: repr(e)[:14])
-def test_a_fixed_number_of_steps_is_no_error(estimator):
+def test_a_fixed_number_of_steps_is_no_error():
     exact = EXACT @ np.asarray(THETA)
     expected = exact + np.linalg.matrix_power(M, 5) @ (X0 - exact)
-    x, info = estimator.run(replace(DESCENT, tol=0.0, max_steps=5), X0, THETA)
-    np.testing.assert_allclose(x, expected, rtol=1e-13)
-    assert int(info.steps) == 5 and bool(info.converged)
+    iteration = replace(DESCENT, tol=0.0, max_steps=5)
+    for estimator in ALL:
+        x, info = estimator.run(iteration, X0, THETA)
+        np.testing.assert_allclose(x, expected, rtol=1e-13)
+        assert int(info.steps) == 5 and bool(info.converged)
 
 
 def test_tolerance_counts_the_steps():
