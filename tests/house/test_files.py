@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ALLOWED_TOP = {
-    "mdsens", "systems", "scripts", "tests", "notebooks", ".ci", ".gitignore", "pyproject.toml",
+    "mdsens", "systems", "scripts", "tests", "docs", "notebooks", ".ci", ".gitignore", "pyproject.toml",
     "LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md",
 }  # fmt: skip
 # Home and scratch folders of whoever wrote the file.
