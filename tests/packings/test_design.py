@@ -32,6 +32,7 @@ def designed(start):
     )
 
 
+@pytest.mark.slow
 def test_the_wanted_stress_is_met(designed):
     state = ms.relax(POTENTIAL, designed.params, designed.system)
     sigma = np.asarray(ms.stress(POTENTIAL, designed.params, state))
