@@ -105,14 +105,25 @@ def by_ase(optimizer, value, init, params):
 OPTIMIZERS = {"BFGS": partial(BFGS, alpha=1.0), "FIRE": partial(FIRE, dt=1.0, dtmax=3.0)}
 
 
-@pytest.mark.parametrize("name", ["FIRE", pytest.param("BFGS", marks=pytest.mark.slow)])
-def test_ase(name: str):
-    _, params, minimum = crystal()
+def with_ase(name: str):
     relaxed = host(partial(by_ase, OPTIMIZERS[name]), evaluate=jax.value_and_grad(energy))
-    solver = differentiated(relaxed)
-    agrees(jax.grad(partial(response, solver))(params))
-    compiled = jax.jit(jax.value_and_grad(partial(response, solver)))
-    value, gradient = compiled(params)
+    return partial(response, differentiated(relaxed))
+
+
+EACH = pytest.mark.parametrize("name", ["FIRE", pytest.param("BFGS", marks=pytest.mark.slow)])
+
+
+@EACH
+def test_ase(name: str):
+    _, params, _ = crystal()
+    agrees(jax.grad(with_ase(name))(params))
+
+
+@pytest.mark.slow
+@EACH
+def test_ase_inside_jit(name: str):
+    _, params, minimum = crystal()
+    value, gradient = jax.jit(jax.value_and_grad(with_ase(name)))(params)
     agrees(gradient)
     np.testing.assert_allclose(value, jnp.sum(WEIGHTS * minimum.positions), rtol=1e-9)
 
@@ -158,12 +169,19 @@ def by_lammps(lammps, init, params):
         program.close()
 
 
+def with_lammps(lammps):
+    return partial(response, differentiated(host(partial(by_lammps, lammps))))
+
+
 def test_lammps(lammps):
+    _, params, _ = crystal()
+    agrees(jax.grad(with_lammps(lammps))(params))
+
+
+@pytest.mark.slow
+def test_lammps_inside_jit_and_vmap(lammps):
     _, params, minimum = crystal()
-    solver = differentiated(host(partial(by_lammps, lammps)))
-    agrees(jax.grad(partial(response, solver))(params))
-    values, gradients = jax.jit(jax.vmap(jax.value_and_grad(partial(response, solver))))(
-        jax.tree_util.tree_map(lambda leaf: jnp.stack([leaf, leaf]), params)
-    )
+    both = jax.tree_util.tree_map(lambda leaf: jnp.stack([leaf, leaf]), params)
+    values, gradients = jax.jit(jax.vmap(jax.value_and_grad(with_lammps(lammps))))(both)
     np.testing.assert_allclose(values, jnp.sum(WEIGHTS * minimum.positions), rtol=1e-9)
     agrees(jax.tree_util.tree_map(lambda leaf: leaf[1], gradients))
