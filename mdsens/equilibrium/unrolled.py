@@ -96,7 +96,7 @@ def by_minimizer(
     start = _listed(problem, jax.lax.stop_gradient(live), source, species)
     live = replace(live, neighbors=start.neighbors)
     course = Course(live, scales(problem, start)[0], source, species)
-    iteration = _minimization(problem, plan.first, plan.fmax, plan.max_steps)
+    iteration = minimization(problem, plan.first, plan.fmax, plan.max_steps)
     try:
         z, info = estimator.run(iteration, problem.start(live), course)
     except NotConverged as error:
@@ -116,7 +116,7 @@ def by_minimizer(
 
 
 @lru_cache(maxsize=32)
-def _minimization(problem: Problem, name: str, fmax: float, max_steps: int) -> Iteration:
+def minimization(problem: Problem, name: str, fmax: float, max_steps: int) -> Iteration:
     """The minimizer from z = 0; one object for each kind, so that it is compiled once."""
     minimizer = MINIMIZERS[name]
 

@@ -114,10 +114,8 @@ def packing(found: Found, amplitude: float = 1e-3, seed: int = 0) -> Problem:
 
     x, theta = jnp.ravel(s.positions), jnp.asarray(s.params["diameter"])
     stiffness, modes = np.linalg.eigh(jax.jit(jax.hessian(value))(x, theta))
-    stiffness, modes = (
-        stiffness[stiffness > 1e-9 * stiffness[-1]],
-        modes[:, stiffness > 1e-9 * stiffness[-1]],
-    )
+    alive = stiffness > 1e-9 * stiffness[-1]
+    stiffness, modes = stiffness[alive], modes[:, alive]
     pushed = modes @ (np.random.default_rng(seed).normal(size=len(stiffness)) / stiffness)
     x0 = x + amplitude * pushed / np.abs(pushed).max()
     # Tuned to twice the softest frequency: the softest mode decays without oscillating.
@@ -242,7 +240,7 @@ def main() -> None:
     system = ms.read(ROOT / "systems" / "disks_128" / "disks.extxyz")
     potential = ms.potentials.SoftSphere()
     found = search(potential, potential.parameters(system, diameter="diameter"), system)
-    problems = [(logistic(), 140), (packing(found), 400)]
+    problems = [(logistic(), 140), (packing(found), 900)]
     curves = {}
     for problem, most in problems:
         curves[problem.name] = study(problem, ladder(most, 29))

@@ -1,4 +1,4 @@
-"""The orders of error of Ablin, Peyre, Moreau 2020, arXiv:2002.03722, on small problems.
+"""The orders of error of the estimators; for a packing see `tests/equilibrium/test_estimators.py`.
 
 `scripts/bench/super_efficiency.py` makes the full study and its figure.
 """
@@ -8,31 +8,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scripts.bench.super_efficiency import ladder, logistic, order, packing, study
-from tests.examples import EXAMPLES
-
-PROBLEMS = {
-    "logistic": (lambda: logistic(samples=60, features=5), 100),
-    "packing": (lambda: packing(EXAMPLES["discs"]().found()), 110),
-}
+from scripts.bench.super_efficiency import logistic, order
+from tests.implicit_estimators.orders import check_orders
 
 
-@pytest.mark.parametrize("name", PROBLEMS)
-def test_orders(name):
-    make, most = PROBLEMS[name]
-    curves = study(make(), ladder(most, 9))
-    value = {name: curve.orders[0] for name, curve in curves.items()}
-    observable = {name: curve.orders[1] for name, curve in curves.items()}
-    assert value["analytic"] == pytest.approx(1.0, abs=0.1)
-    assert value["implicit"] == pytest.approx(2.0, abs=0.1)
-    # k rho^2k: short of two by a logarithm, which a start as near as that of the packing hides.
-    assert 1.5 < value["automatic"] < (1.97 if name == "logistic" else 2.05)
-    assert observable["analytic"] == pytest.approx(0.0, abs=0.01)
-    assert observable["implicit"] == pytest.approx(1.0, abs=0.1)
-    assert 0.5 < observable["automatic"] < 1.05
-    late = slice(len(curves["implicit"].value) // 2, None)
-    ratio = np.divide(curves["automatic"].observable, curves["implicit"].observable)[late]
-    assert (ratio > 1.0).all(), "at one x_k the implicit estimator is the better one"
+def test_orders():
+    """Automatic: k rho^2k, short of two by a logarithm."""
+    check_orders(logistic(samples=60, features=5), 100, automatic=(1.5, 1.97))
 
 
 def test_the_order_of_a_known_power():

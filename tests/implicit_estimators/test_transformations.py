@@ -15,7 +15,6 @@ from mdsens.implicit import Analytic, Automatic, Implicit, Iteration, Neumann, O
 from tests.implicit_estimators.problems import NONLINEAR, NONLINEAR_X0, total
 
 THETA = jnp.array([0.3, 0.9, -0.8])
-CONVERGENT = [Implicit(), Neumann(60), Automatic(), Automatic(last=60)]
 ALL = [Analytic(), OneStep(), Implicit(), Automatic(), Automatic(last=60)]
 # What a linear contraction by one half leaves of the derivative.
 SHARE = {Analytic(): 0.0, OneStep(): 0.5}
@@ -39,7 +38,13 @@ def reference():
     return gradient, np.stack(rows)
 
 
-@pytest.mark.parametrize("estimator", CONVERGENT, ids=str)
+def dear(*estimators):
+    return [pytest.param(e, marks=pytest.mark.slow) for e in estimators]
+
+
+@pytest.mark.parametrize(
+    "estimator", [Neumann(60), Automatic(), *dear(Implicit(), Automatic(last=60))], ids=str
+)
 def test_first_and_second_derivatives(estimator):
     gradient, hessian = reference()
     first = jax.grad(measured(estimator))
@@ -116,7 +121,11 @@ HOLDERS = {
 }
 
 
-@pytest.mark.parametrize("estimator", ALL, ids=str)
+@pytest.mark.parametrize(
+    "estimator",
+    [Implicit(), Automatic(last=60), *dear(OneStep(), Automatic(), Analytic())],
+    ids=str,
+)
 def test_parameters_that_a_step_holds(estimator):
     """Right, whatever holds them: not a silent zero."""
 
