@@ -1,8 +1,10 @@
 """Derivatives of what an equation defines: x*(theta) with F(x*, theta) = 0. Knows no atoms.
 
 `custom_root` and `custom_fixed_point` decorate a solver; `attach` gives a known solution its
-derivative; `root_jvp` and `root_vjp` compute one product with the Jacobian. An `Iteration` is
-differentiated by an estimator: `Analytic`, `Automatic`, `Implicit`, `Neumann`, `OneStep`.
+derivative; `root_jvp` and `root_vjp` compute one product with the Jacobian. `host` puts any Python
+function, and so any program, in front; `scipy_minimize` and `scipy_root` put SciPy there. An
+`Iteration` is differentiated by an estimator: `Analytic`, `Automatic`, `Implicit`, `Neumann`,
+`OneStep`.
 `bilevel` minimises a loss of x*(theta) over theta, with warm starts. `certify` says how good a root
 and a derivative taken there are.
 """

@@ -2,6 +2,14 @@
 
 A solve is called as `solve(matvec, b) -> x` with pytrees x, b. One that is `Certified` returns NaN
 where it misses; any other callable is wrapped in `Refined`, which checks its answers.
+
+    of A is known                        solve =
+    nothing                              AUTO
+    that it is too large to write down   Auto(dense_limit=0, elimination_limit=0)
+    A = A^T, positive definite           Projected(CG())
+    A = A^T                              Projected(MINRES())
+    A = A^T, A modes = 0                 the same with Projector.complement(modes)
+    how to solve with it                 your function, or Refined(function, symmetric=True)
 """
 
 from __future__ import annotations

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 
+# Singular values of given modes, relative to the largest: what is below is rounding.
+_DEPENDENT = 1e-10
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -39,3 +42,14 @@ class Projector:
     def identity(n: int) -> Projector:
         """The projector that removes nothing."""
         return Projector(jnp.ones(n), jnp.zeros((n, 0)))
+
+    @staticmethod
+    def complement(modes: jax.Array) -> Projector:
+        """The projector that removes the span of `modes`, (n,) or the columns of (n, k).
+
+        They need not be orthogonal or of unit length; one that depends on others counts for nothing.
+        """
+        columns = jax.lax.stop_gradient(jnp.reshape(modes, (jnp.shape(modes)[0], -1)))
+        left, weights, _ = jnp.linalg.svd(columns, full_matrices=False)
+        present = weights > _DEPENDENT * jnp.max(weights, initial=0.0)
+        return Projector(jnp.ones(columns.shape[0]), left * present[None].astype(left.dtype))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 from jax.scipy.sparse.linalg import cg
 
 from mdsens.errors import DerivativeUndefined, InputError
@@ -52,6 +53,54 @@ BY_HAND = {
     "projected minres": Projected(MINRES(), Projector(jnp.ones(N), jnp.ones((N, 1)) / np.sqrt(N))),
     "projected dense": Projected(Dense(), Projector(jnp.ones(N), jnp.ones((N, 1)) / np.sqrt(N))),
 }
+
+
+def test_null_modes_in_any_basis():
+    """Two rings: their modes neither orthogonal nor of unit length, and one of them twice."""
+    matrix = jnp.kron(jnp.diag(jnp.array([1.0, 3.0])), ring(6))
+    one, other = jnp.repeat(jnp.eye(2), 6, axis=0).T
+    modes = jnp.stack([1e3 * (one + other), one - 0.5 * other, 2 * one], axis=1)
+    expected = np.linalg.pinv(matrix) @ WEIGHTS[:N]
+    for solver in (CG(), MINRES()):
+        found = jax.jit(
+            lambda m, s=solver: jax.grad(
+                gradient_of(matrix, Projected(s, Projector.complement(m)))
+            )(jnp.zeros(N))
+        )(modes)
+        np.testing.assert_allclose(found, expected, atol=1e-9 * np.abs(expected).max())
+
+
+def test_a_regular_symmetric_matrix_needs_no_modes():
+    for solver, values in ((CG(), np.logspace(-2, 0, N)), (MINRES(), np.linspace(-1.0, 1.3, N))):
+        matrix = spectrum(values)
+        found = compiled(matrix, Projected(solver))
+        expected = np.linalg.solve(matrix, WEIGHTS[:N])
+        np.testing.assert_allclose(found, expected, atol=1e-9 * np.abs(expected).max())
+
+
+def test_one_mode_of_a_tree_of_unknowns():
+    mode = ravel_pytree({"a": jnp.ones(2), "b": jnp.ones((2, 2))})[0]
+    solve = Projected(CG(), Projector.complement(mode))
+
+    def residual(x, t):
+        flat, unravel = ravel_pytree(x)
+        return unravel(ring(6) @ flat - t)
+
+    def f(t):
+        x = attach(residual, {"a": jnp.zeros(2), "b": jnp.zeros((2, 2))}, (t,), solve)
+        return WEIGHTS[:6] @ ravel_pytree(x)[0]
+
+    expected = np.linalg.pinv(ring(6)) @ WEIGHTS[:6]
+    np.testing.assert_allclose(
+        jax.grad(f)(jnp.zeros(6)), expected, atol=1e-9 * np.abs(expected).max()
+    )
+
+
+def test_modes_that_are_none_are_found_out():
+    matrix = spectrum(np.logspace(-2, 0, N))
+    solve = Projected(CG(), Projector.complement(jnp.ones(N)))
+    with pytest.raises(DerivativeUndefined):
+        jax.grad(gradient_of(matrix, solve))(jnp.zeros(N))
 
 
 @pytest.mark.parametrize("solve", BY_HAND.values(), ids=BY_HAND)
