@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from mdsens.equilibrium.derivative import prepare
@@ -22,7 +23,7 @@ from mdsens.equilibrium.newton import measure
 from mdsens.equilibrium.problem import Problem, Setting, spacing
 from mdsens.errors import DerivativeUndefined, InputError
 from mdsens.implicit import Certified, Side, guard
-from mdsens.linear import SparseDirect
+from mdsens.linear import SolveInfo, SparseDirect
 from mdsens.observables.configuration import is_traced
 from mdsens.observables.nonaffine import Response, imbalance, no_displacements
 
@@ -86,10 +87,12 @@ def _solved_on_host(problem: Problem, here: Backbone) -> jax.Array:
             "is marginal; perturb or compress it and relax again"
         )
     solver, _ = solver_for(problem, here.projector.size, traced=False)
-    operator = operator_at(problem, setting)
+    rhs = _right_hand_sides(problem, setting)
     if isinstance(solver, SparseDirect):
-        operator = replace(operator, matrix=assembled_hessian(problem, setting))
-    x, info = solver.solve(operator, _right_hand_sides(problem, setting), here.projector)
+        factor = solver.factorize(assembled_hessian(problem, setting), here.projector)
+        x, info = factor.solve(np.asarray(rhs))
+    else:
+        x, info = _solved_by(solver, problem, here, rhs)
     info.raise_if_failed()
     if int(info.negative) > 0:
         raise DerivativeUndefined(
@@ -102,7 +105,13 @@ def _solved_on_host(problem: Problem, here: Backbone) -> jax.Array:
             f"elastic constants: the state is {distance:.2g} particle spacings away from its "
             "minimum, so forces would add to the strain's; relax it first"
         )
-    return x[:, :-1]
+    return jnp.asarray(x[:, :-1])
+
+
+@partial(jax.jit, static_argnames=("solver", "problem"))
+def _solved_by(solver: Any, problem: Problem, here: Backbone, rhs: Any) -> tuple[Any, SolveInfo]:
+    """Compiled once; a loop run from eager code would be compiled each time."""
+    return solver.solve(operator_at(problem, here.setting), rhs, here.projector)
 
 
 @partial(jax.jit, static_argnames="problem")

@@ -37,7 +37,10 @@ def cubic_constants(c) -> np.ndarray:
     return np.array([c11, c12, c44])
 
 
-@pytest.mark.parametrize("cubic", [True, False], ids=["cubic", "primitive"])
+@pytest.mark.parametrize(
+    "cubic",
+    [pytest.param(False, id="primitive"), pytest.param(True, id="cubic", marks=pytest.mark.slow)],
+)
 def test_lennard_jones_fcc(cubic: bool):
     """Cells of one and of four atoms, both smaller than the cutoff; every atom is a centre of
     symmetry, so that nothing relaxes. C12 = C44 is Cauchy's relation for central forces."""
