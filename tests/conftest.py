@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -12,10 +12,24 @@ import pytest
 
 # XLA reports every compiled program it reads back as made for another machine, at length, wherever
 # the processor has tuning flags beside its features; it reads the level while being loaded.
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-import jax
+# The tests compile thousands of programs that run for milliseconds: in less than half the time with
+# less optimisation. Both are set for this process alone; programs that tests start run as a user's.
+FOR_THIS_PROCESS = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    + os.environ.get("XLA_FLAGS", ""),
+}
+with pytest.MonkeyPatch.context() as patch:
+    for name, value in FOR_THIS_PROCESS.items():
+        patch.setenv(name, value)
+    import jax
 
-del os.environ["TF_CPP_MIN_LOG_LEVEL"]
+    jax.devices()  # reads the flags
+
+# A process may map 65530 pieces of memory (vm.max_map_count), each compiled program takes a few, and
+# LLVM crashes for want of them.
+MOST_MAPPED = 20_000
+MAPS = Path("/proc/self/maps")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -33,6 +47,14 @@ def pytest_configure(config: pytest.Config) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     # Programs started by tests compile as they would for a user, but not into the user's folder.
     os.environ["MDSENS_CACHE_DIR"] = str(cache / "programs")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs() -> Iterator[None]:
+    """Forgets the compiled programs of earlier modules when there are too many."""
+    yield
+    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPPED:
+        jax.clear_caches()
 
 
 @pytest.fixture
