@@ -5,7 +5,6 @@ Any shape of cell, any number of images, no compilation, O(N log N).
 
 from __future__ import annotations
 
-from itertools import product
 from math import prod
 
 import numpy as np
@@ -24,17 +23,21 @@ def find_pairs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(i, j, S) of all pairs of images closer than `radius`; see `pairs` for the convention."""
     wrap, home = _wrap(positions, cell, pbc)
-    copies, owner, image = _copies(home, cell, pbc, radius)
-    tree = KDTree(copies)
-    found = KDTree(home).sparse_distance_matrix(tree, radius, output_type="coo_matrix")
-    i, k = found.row, found.col
-    j, shift = owner[k], image[k]
-    keep = (i < j) | ((i == j) & _leading_positive(shift))
-    i, j, shift = i[keep], j[keep], shift[keep]
-    order = np.lexsort((j, i))
-    i, j, shift = i[order], j[order], shift[order]
-    # Back from wrapped to given positions: x = home + wrap h.
-    return i.astype(np.int32), j.astype(np.int32), (shift + wrap[i] - wrap[j]).astype(np.int32)
+    owner, image = _ghosts(home, cell, pbc, radius)
+    tree = KDTree(home)
+    near = tree.query_pairs(radius, output_type="ndarray")
+    i, j, shift = near[:, 0], near[:, 1], np.zeros((len(near), len(pbc)), dtype=np.int32)
+    if len(owner):
+        ghosts = KDTree(home[owner] + image @ cell)
+        found = tree.sparse_distance_matrix(ghosts, radius, output_type="ndarray")
+        a, b, s = found["i"], owner[found["j"]], image[found["j"]]
+        keep = (a < b) | ((a == b) & _leading_positive(s))
+        i, j = np.concatenate([i, a[keep]]), np.concatenate([j, b[keep]])
+        shift = np.concatenate([shift, s[keep]])
+    if wrap.any():
+        # Back from wrapped to given positions: x = home + wrap h.
+        shift = shift + wrap[i] - wrap[j]
+    return i.astype(np.int32), j.astype(np.int32), shift
 
 
 def pair_list(system: System, radius: float, capacity: int = 0) -> Pairs:
@@ -71,13 +74,14 @@ def _wrap(
 ) -> tuple[np.ndarray, np.ndarray]:
     fractional = positions @ np.linalg.inv(cell)
     wrap = np.where(pbc, np.floor(fractional), 0.0)
-    return wrap.astype(np.int64), positions - wrap @ cell
+    return wrap.astype(np.int32), positions - wrap @ cell
 
 
-def _copies(
+def _ghosts(
     home: np.ndarray, cell: np.ndarray, pbc: tuple[bool, ...], radius: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All images that can lie within `radius` of the home cell: positions, owners, S."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """All images that can lie within `radius` of the home cell, but for the home cell itself:
+    owners, S."""
     height = heights(cell)
     reach = [int(np.ceil(radius / h)) if p else 0 for h, p in zip(height, pbc, strict=True)]
     n_images = prod(2 * m + 1 for m in reach)
@@ -87,22 +91,18 @@ def _copies(
             f"range {radius:.6g} that {n_images} images of each particle would be needed; "
             "check the units of cell and cutoff"
         )
+    owner, image = np.arange(len(home)), np.zeros((len(home), len(pbc)), dtype=np.int32)
     fractional = home @ np.linalg.inv(cell)
-    margin = radius / height
-    parts = []
-    for image in product(*(range(-m, m + 1) for m in reach)):
-        moved = fractional + np.array(image)
-        near = np.where(pbc, (moved > -margin) & (moved < 1.0 + margin), True).all(axis=1)
-        owner = np.flatnonzero(near)
-        parts.append(
-            (
-                home[owner] + np.array(image) @ cell,
-                owner,
-                np.broadcast_to(image, (len(owner), len(pbc))),
-            )
-        )
-    copies, owners, images = zip(*parts, strict=True)
-    return np.concatenate(copies), np.concatenate(owners), np.concatenate(images)
+    # One direction after the other: images of images fill edges and corners.
+    for a, (m, margin) in enumerate(zip(reach, radius / height, strict=True)):
+        unit = (np.arange(len(pbc)) == a).astype(np.int32)
+        parts = [(owner, image)]
+        for k in (k for k in range(-m, m + 1) if k):
+            moved = fractional[owner, a] + k
+            near = (moved > -margin) & (moved < 1.0 + margin)
+            parts.append((owner[near], image[near] + np.int32(k) * unit))
+        owner, image = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return owner[len(home) :], image[len(home) :]
 
 
 def _leading_positive(shift: np.ndarray) -> np.ndarray:

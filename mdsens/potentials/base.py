@@ -59,6 +59,10 @@ class Potential(ABC):
     def cutoff(self, params: Params) -> jax.Array:
         """The largest distance at which anything interacts."""
 
+    def reach(self, params: Params, neighbors: Pairs) -> jax.Array:
+        """(P,) the distance beyond which each listed pair does not interact, at most `cutoff`."""
+        return jnp.broadcast_to(self.cutoff(params), neighbors.valid.shape)
+
     @abstractmethod
     def energy(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
@@ -141,6 +145,11 @@ class Sum(Potential):
     def cutoff(self, params: Params) -> jax.Array:
         a, b = self.names
         return jnp.maximum(self.first.cutoff(params[a]), self.second.cutoff(params[b]))
+
+    def reach(self, params: Params, neighbors: Pairs) -> jax.Array:
+        a, b = self.names
+        one, two = (self.first.reach(params[a], neighbors), self.second.reach(params[b], neighbors))
+        return jnp.maximum(one, two)
 
     def energy(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs

@@ -65,10 +65,13 @@ class PairPotential(Potential):
         # `range` is increasing in every length, and means never exceed the largest value.
         return jnp.max(self.range({k: jnp.max(_values(v)) for k, v in params.items()}))
 
+    def reach(self, params: Params, neighbors: Pairs) -> jax.Array:
+        return jnp.broadcast_to(self.range(self._mixed(params, neighbors)), neighbors.valid.shape)
+
     def energy(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
     ) -> jax.Array:
-        r = _norm(neighbors.vectors(positions, cell))
+        r = neighbors.distances(positions, cell)
         e = self.pair_energy(self._mixed(params, neighbors), r)
         return jnp.sum(jnp.where(neighbors.valid, e, 0.0))
 
@@ -77,7 +80,7 @@ class PairPotential(Potential):
     ) -> LocalHessian:
         """Blocks [[K, -K], [-K, K]], K = e'' n n^T + (e'/r)(1 - n n^T), n = r_ij/r."""
         vectors = neighbors.vectors(positions, cell)
-        r = _norm(vectors)
+        r = jnp.sqrt(jnp.sum(vectors**2, axis=1))
         p = self._mixed(params, neighbors)
         slope = _derivative(lambda x: self.pair_energy(p, x))
         first, second = slope(r), _derivative(slope)(r)
@@ -95,7 +98,7 @@ class PairPotential(Potential):
     ) -> jax.Array | None:
         if not self.entry.knows_contacts:
             return None
-        r = _norm(neighbors.vectors(positions, cell))
+        r = neighbors.distances(positions, cell)
         return neighbors.valid & (r < self.range(self._mixed(params, neighbors)))
 
     def pair_forces(
@@ -103,7 +106,7 @@ class PairPotential(Potential):
     ) -> jax.Array:
         p = self._mixed(params, neighbors)
         slope = _derivative(lambda x: self.pair_energy(p, x))
-        r = _norm(neighbors.vectors(positions, cell))
+        r = neighbors.distances(positions, cell)
         return jnp.where(neighbors.valid, -slope(r), 0.0)
 
     def _mixed(self, params: Params, neighbors: Pairs) -> dict[str, jax.Array]:
@@ -141,10 +144,6 @@ def _mix(name: str, value: Any, neighbors: Pairs) -> jax.Array:
 
 def _values(value: Any) -> Any:
     return value.values if isinstance(value, Table) else value
-
-
-def _norm(vectors: jax.Array) -> jax.Array:
-    return jnp.sqrt(jnp.sum(vectors**2, axis=1))
 
 
 def _derivative(f):

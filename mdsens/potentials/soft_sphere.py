@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from mdsens.potentials.pair import PairPotential
+from mdsens.potentials.power import power
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class SoftSphere(PairPotential, kind="soft_sphere"):
         touching = overlap > 0.0
         # log(overlap) enters d/d(alpha): keep it finite where the energy is zero anyway.
         safe = jnp.where(touching, overlap, 1.0)
-        return jnp.where(touching, p["epsilon"] / p["alpha"] * safe ** p["alpha"], 0.0)
+        return jnp.where(touching, p["epsilon"] / p["alpha"] * power(safe, p["alpha"]), 0.0)
 
 
 @dataclass(frozen=True)

@@ -347,3 +347,30 @@ def test_a_sum_of_one_kind_has_two_names():
     assert np.array_equal(touching, SoftSphere().contacts(params["soft_sphere_2"], x, h, pairs))
     with pytest.raises(InputError, match=r"morse: not an addend; the addends are soft_sphere and"):
         potential.parameters(system, morse={})
+
+
+@pytest.mark.parametrize("kind", ["harmonic", "lennard_jones, energy_shift", "wca"])
+def test_pairs_beyond_their_reach_do_not_interact(kind: str):
+    c = case(kind, "oblique")
+    x, h = jnp.asarray(c.system.positions), jnp.asarray(c.system.cell)
+    reach = c.kind.potential.reach(c.params, c.pairs)
+    assert np.max(reach) <= float(c.kind.potential.cutoff(c.params)) * (1 + 1e-12)
+    for factor, same in ((1.0, True), (0.9, False)):
+        near = c.pairs.valid & (c.pairs.distances(x, h) < factor * reach)
+        assert np.sum(near) < np.sum(c.pairs.valid)
+        energy = c.kind.potential.energy(c.params, x, h, replace(c.pairs, valid=near))
+        assert (float(energy) == pytest.approx(float(c.found.energy), rel=1e-13)) == same
+
+
+def test_a_sum_reaches_as_far_as_either():
+    system = case("harmonic", "oblique").system
+    potential = SoftSphere() + LennardJones()
+    diameter = np.linspace(0.8, 2.4, system.n_particles)
+    params = potential.parameters(
+        system,
+        soft_sphere={"diameter": diameter},
+        lennard_jones={"epsilon": 1.0, "sigma": 1.0, "cutoff": 1.6},
+    )
+    pairs = jax.tree.map(jnp.asarray, pair_list(system, 2.4))
+    expected = np.maximum(0.5 * (diameter[pairs.i] + diameter[pairs.j]), 1.6)
+    np.testing.assert_allclose(potential.reach(params, pairs), expected)
