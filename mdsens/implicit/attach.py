@@ -18,11 +18,11 @@ from typing import Any
 import jax
 from jax.flatten_util import ravel_pytree
 
-from mdsens.implicit.auto import AUTO
+from mdsens.implicit.auto import AUTO, trusted
 from mdsens.implicit.condition import Residual, close, require_unknowns
 from mdsens.implicit.guard import Side, guard
 from mdsens.implicit.leaves import split, stopped
-from mdsens.implicit.solve import Certified, certified
+from mdsens.implicit.solve import Certified
 from mdsens.linear.precision import require_float64
 
 
@@ -59,7 +59,7 @@ def attach(
     sol = stopped(require_unknowns(sol))
     require_float64(args)
     residual, theta = close(optimality_fun, sol, args)
-    return attach_closed(residual, sol, theta, certified(AUTO if solve is None else solve))
+    return attach_closed(residual, sol, theta, trusted(solve))
 
 
 def attach_closed(residual: Residual, sol: Any, theta: Any, solve: Certified) -> Any:
@@ -94,18 +94,25 @@ def solve_linear(solve: Certified, matvec: Callable[[Any], Any], b: Any) -> Any:
     given one flat vector, because it cannot transpose with a cotangent for some leaves only.
     """
     flat, unravel = ravel_pytree(b)
+    if not flat.size:
+        return b
 
     def product(x: jax.Array) -> jax.Array:
         return ravel_pytree(matvec(unravel(x)))[0]
 
-    def solve_flat(flat_matvec: Callable[[jax.Array], jax.Array], r: jax.Array) -> jax.Array:
-        return ravel_pytree(solve(lambda x: unravel(flat_matvec(ravel_pytree(x)[0])), unravel(r)))[
-            0
-        ]
+    def flat_solve(solve: Certified) -> Callable[..., jax.Array]:
+        def solve_flat(flat_matvec: Callable[[jax.Array], jax.Array], r: jax.Array) -> jax.Array:
+            x = solve(lambda y: unravel(flat_matvec(ravel_pytree(y)[0])), unravel(r))
+            return ravel_pytree(x)[0]
 
-    transpose = None if solve.symmetric else solve_flat
+        return solve_flat
+
     x = jax.lax.custom_linear_solve(
-        product, guard(flat, Side.INPUT), solve_flat, transpose, symmetric=solve.symmetric
+        product,
+        guard(flat, Side.INPUT),
+        flat_solve(solve),
+        flat_solve(solve.for_cotangents()),
+        symmetric=solve.symmetric,
     )
     return unravel(guard(x, Side.OUTPUT))
 

@@ -2,8 +2,8 @@
 
     x <- x + solve(A, r),    r = b - A x
 
-until |r| is small, or A^T r is: then r is orthogonal to the range of A and x is a least-squares
-solution of a singular system, the best there is.
+until |r| is as small as rounding lets it be, or A^T r is: then r is orthogonal to the range of A and
+x is a least-squares solution of a singular system, the best there is.
 """
 
 from __future__ import annotations
@@ -24,6 +24,13 @@ _POWER_STEPS = 8
 # eigenvalue 1e-6 |A| still leaves x right to 1e-6.
 _ORTHOGONAL = 1e-12
 _ROUNDING = 8.0
+# What rounding makes of A^T r must be smaller than soft modes do, for A^T r to mean anything.
+_CLEAR = 1e-8
+# |r| / |b| up to which b counts as lying in the range of a singular A.
+IN_RANGE = 1e-7
+# |A| |x| / |b|, a condition number from below: above it too few digits are left in x, and what A^T r
+# shows is rounding.
+_VISIBLE = 1e10
 
 
 def transposed(matvec: Matvec, b: jax.Array) -> Matvec:
@@ -32,65 +39,88 @@ def transposed(matvec: Matvec, b: jax.Array) -> Matvec:
     return lambda v: transpose(v)[0]
 
 
+class Wanted(NamedTuple):
+    """What is asked of a solution.
+
+    Attributes:
+        rtol: largest relative residual accepted.
+        rounds: calls of the solver at most.
+        project: whether a residual may be left that is orthogonal to the range of A.
+        aim: relative residual from which there is nothing to improve; 0 for rounding.
+    """
+
+    rtol: float
+    rounds: int = 6
+    project: bool = False
+    aim: float = 0.0
+
+
 class _State(NamedTuple):
+    """x, what is left of b, |A^T left|, the length of the last correction.
+
+    `left` is carried along, left - A dx, not computed anew: it misses what rounding did to A x, and
+    so shows what a solver cannot reduce, however small.
+    """
+
     x: jax.Array
-    r: jax.Array
+    left: jax.Array
     slope: jax.Array
+    last: jax.Array
     rounds: jax.Array
     stalled: jax.Array
 
 
 def refine_unknown(
-    matvec: Matvec,
-    transpose: Matvec,
-    solve: Matvec,
-    b: jax.Array,
-    rtol: float,
-    rounds: int,
+    matvec: Matvec, transpose: Matvec, solve: Matvec, b: jax.Array, wanted: Wanted
 ) -> tuple[jax.Array, jax.Array]:
-    """(x, whether x solves A x = b) after at most `rounds` calls of `solve`; b is (n,).
+    """(x, whether x solves A x = b) after a few calls of `solve`; b is (n,).
 
     `solve` sees right-hand sides of unit length, so that absolute tolerances in it act as relative
     ones. Rounds end early when neither |r| nor |A^T r| is halved by one.
     """
     size = jnp.linalg.norm(b)
     unit = b / jnp.where(size > 0, size, 1.0)
+    one = jnp.linalg.norm(unit)
     norm = spectral_norm(matvec, transpose, b)
 
-    def solved(s: _State) -> jax.Array:
-        r = jnp.linalg.norm(s.r)
-        small = r <= allowance(jnp.linalg.norm(unit), jnp.linalg.norm(s.x), norm, rtol)
-        least = jnp.maximum(_ORTHOGONAL * r, _ROUNDING * EPS * norm * jnp.linalg.norm(s.x))
-        return small | ((norm > 0) & (s.slope <= norm * least))
+    def settled(s: _State) -> jax.Array:
+        left = jnp.linalg.norm(s.left)
+        floor = jnp.maximum(_ROUNDING * EPS * norm * jnp.linalg.norm(s.x), wanted.aim * one)
+        return (left <= floor) | ((norm > 0) & (s.slope <= _ORTHOGONAL * norm * left))
+
+    def good(s: _State) -> jax.Array:
+        r, x = jnp.linalg.norm(unit - matvec(s.x)), jnp.linalg.norm(s.x)
+        left, rounding = jnp.linalg.norm(s.left), _ROUNDING * EPS * norm * s.last
+        orthogonal = (norm > 0) & (s.slope <= norm * jnp.maximum(_ORTHOGONAL * left, rounding))
+        orthogonal = orthogonal & (rounding <= _CLEAR * left)
+        least = orthogonal & ((r <= IN_RANGE * one) | wanted.project)
+        return ((r <= allowance(one, x, norm, wanted.rtol)) | least) & (norm * x <= _VISIBLE * one)
 
     def again(s: _State) -> _State:
-        old = jnp.linalg.norm(s.r)
-        x = s.x + old * solve(s.r / old)
-        r = unit - matvec(x)
-        slope = jnp.linalg.norm(transpose(r))
-        new = jnp.linalg.norm(r)
+        old = jnp.linalg.norm(s.left)
+        step = old * solve(s.left / old)
+        left = s.left - matvec(step)
+        slope = jnp.linalg.norm(transpose(left))
+        new = jnp.linalg.norm(left)
         # The residual of a least-squares solution stays; allow it to wobble by rounding.
-        better = (new <= old * (1 + 1e-12)) & jnp.all(jnp.isfinite(x))
+        better = (new <= old * (1 + 1e-12)) & jnp.all(jnp.isfinite(step))
         progress = (new < 0.5 * old) | (slope < 0.5 * s.slope)
         return _State(
-            jnp.where(better, x, s.x),
-            jnp.where(better, r, s.r),
+            jnp.where(better, s.x + step, s.x),
+            jnp.where(better, left, s.left),
             jnp.where(better, slope, s.slope),
+            jnp.where(better, jnp.linalg.norm(step), s.last),
             s.rounds + 1,
             ~(better & progress),
         )
 
-    start = _State(
-        jnp.zeros_like(b),
-        unit,
-        jnp.linalg.norm(transpose(unit)),
-        jnp.asarray(0),
-        jnp.asarray(False),
-    )
+    slope = jnp.linalg.norm(transpose(unit))
+    nothing, zero = jnp.zeros_like(b), jnp.zeros(())
+    start = _State(nothing, unit, slope, zero, jnp.asarray(0), jnp.asarray(False))
     # In eager code the loop is Python's, so that `solve` may be host code (SciPy, for instance).
     loop = lax.while_loop if is_traced_now((unit, matvec(unit))) else _eager_loop
-    end = loop(lambda s: ~solved(s) & ~s.stalled & (s.rounds < rounds), again, start)
-    return size * end.x, solved(end)
+    end = loop(lambda s: ~settled(s) & ~s.stalled & (s.rounds < wanted.rounds), again, start)
+    return size * end.x, good(end)
 
 
 def _eager_loop(
@@ -99,6 +129,18 @@ def _eager_loop(
     while unfinished(state):
         state = advance(state)
     return state
+
+
+def where_needed(
+    needed: jax.Array, compute: Callable[[], jax.Array], otherwise: jax.Array
+) -> jax.Array:
+    """compute() where needed, else `otherwise`.
+
+    A loop of at most one turn: under vmap `lax.cond` runs both its branches always, this runs
+    compute() only if a member of the batch needs it.
+    """
+    no = jnp.asarray(False)
+    return lax.while_loop(lambda s: s[0], lambda _: (no, compute()), (needed, otherwise))[1]
 
 
 def arbitrary(n: int, seed: float = 1.0) -> jax.Array:

@@ -57,11 +57,23 @@ def explained(optimality_fun: Callable[..., Any], sol: Any) -> Iterator[None]:
         raise
 
 
+def require_condition(optimality_fun: Callable[..., Any], sol: Any, args: tuple) -> None:
+    """Refuse an F(sol, *args) that is not like sol, and arguments that are no tuple.
+
+    Raises:
+        InputError: one sentence with what was found.
+    """
+    require_tuple(args)
+    with explained(optimality_fun, sol):
+        shape = jax.eval_shape(lambda x: optimality_fun(x, *args), sol)
+    require_same_shape(shape, sol)
+
+
 def _name(function: Any) -> str:
     return getattr(function, "__name__", repr(function))
 
 
-def require_tuple(args: Any) -> None:
+def require_tuple(args: Any, what: str = "arguments") -> None:
     """Refuse arguments that would be taken apart.
 
     Raises:
@@ -69,7 +81,7 @@ def require_tuple(args: Any) -> None:
     """
     if not isinstance(args, (tuple, list)):
         raise InputError(
-            f"the arguments must be a tuple, also if there is one, (theta,), not {type(args)}"
+            f"the {what} must be a tuple, also if there is one, (theta,), not {type(args).__name__}"
         )
 
 

@@ -11,12 +11,11 @@ import jax
 
 from mdsens.errors import InputError
 from mdsens.implicit.attach import attach_closed
-from mdsens.implicit.auto import AUTO
+from mdsens.implicit.auto import AUTO, trusted
 from mdsens.implicit.condition import close, is_like, require_same_shape, require_unknowns
 from mdsens.implicit.hoist import hoist
 from mdsens.implicit.leaves import closes_over_tracers, split, stopped
 from mdsens.implicit.signature import as_positional, signature_of, with_defaults
-from mdsens.implicit.solve import certified
 from mdsens.implicit.solved import Asked, unless_wrong
 from mdsens.linear.precision import require_float64
 
@@ -71,7 +70,7 @@ def custom_root(
     Blondel et al. 2022, arXiv:2105.15183.
     """
     reference = signature_of(reference_signature or optimality_fun)
-    trusted = certified(AUTO if solve is None else solve)
+    checked = trusted(solve)
     if accuracy is not None and not 0 < accuracy < 1:
         raise InputError(f"accuracy = {accuracy} must lie between 0 and 1, or be None")
 
@@ -88,10 +87,10 @@ def custom_root(
             require_float64(theta)
             residual, values = close(optimality_fun, sol, tuple(theta))
             if accuracy is not None:
-                asked = Asked(accuracy, trusted.symmetric)
+                asked = Asked(accuracy, checked.symmetric)
                 start = stopped(init) if is_like(init, sol) else None
                 values = unless_wrong(residual, asked, values, sol, start)
-            return put_back(attach_closed(residual, sol, values, trusted))
+            return put_back(attach_closed(residual, sol, values, checked))
 
         return solved
 

@@ -15,26 +15,29 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy.linalg import lu_factor, lu_solve
 
-from mdsens.implicit.checked import arbitrary
+from mdsens.implicit.checked import IN_RANGE, arbitrary, where_needed
 from mdsens.linear.accuracy import EPS, allowance
 
-# Singular values below this fraction of the largest are rounding: products with A are good to
-# about n eps, while a condition number of 1e11 leaves no digits worth having in a derivative.
+# Singular values below this fraction of the largest are rounding: products with A are good to about
+# n eps.
 CUTOFF = 1e-12
+# Those between are neither: a condition number of 1e10 leaves few digits worth having in a
+# derivative.
+_REGULAR = 1e-10
 
 
 # Compiled once per shape, so that eager derivatives do not compile anew at every call.
-@partial(jax.jit, static_argnames="rtol")
-def solve_matrix(matrix: jax.Array, b: jax.Array, rtol: float) -> jax.Array:
-    """x = A^+ b for A (n, n) and b (n,); NaN where the residual betrays a failure."""
+@partial(jax.jit, static_argnames=("rtol", "project"))
+def solve_matrix(matrix: jax.Array, b: jax.Array, rtol: float, project: bool) -> jax.Array:
+    """x = A^+ b for A (n, n) and b (n,); NaN where the residual betrays a failure, where A is
+    neither regular nor singular, and, unless `project`, where b is not in the range of A."""
     factor = lu_factor(matrix)
-    regular = _smallest(factor, b.shape[0]) > CUTOFF * jnp.linalg.norm(matrix)
-    x = lax.cond(
-        regular,
-        lambda: _eliminate(matrix, factor, b),
-        lambda: lax.cond(_is_symmetric(matrix), _by_eigenvectors, _by_singular_vectors, matrix, b),
-    )
-    return jnp.where(_solves(matrix, x, b, rtol), x, jnp.nan)
+    singular = _smallest(factor, b.shape[0]) <= _REGULAR * jnp.linalg.norm(matrix)
+    symmetric = _is_symmetric(matrix)
+    x = _eliminate(matrix, factor, b)
+    x = where_needed(singular & symmetric, lambda: _by_eigenvectors(matrix, b), x)
+    x = where_needed(singular & ~symmetric, lambda: _by_singular_vectors(matrix, b), x)
+    return jnp.where(_solves(matrix, x, b, rtol, project), x, jnp.nan)
 
 
 def _eliminate(matrix: jax.Array, factor: tuple, b: jax.Array) -> jax.Array:
@@ -72,14 +75,18 @@ def _by_singular_vectors(matrix: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _inverse(values: jax.Array) -> jax.Array:
-    kept = jnp.abs(values) > CUTOFF * jnp.max(jnp.abs(values))
-    return jnp.where(kept, 1 / jnp.where(kept, values, 1.0), 0.0)
+    relative = jnp.abs(values) / jnp.max(jnp.abs(values))
+    kept = relative > CUTOFF
+    doubtful = jnp.any(kept & (relative <= _REGULAR))
+    inverse = jnp.where(kept, 1 / jnp.where(kept, values, 1.0), 0.0)
+    return jnp.where(doubtful, jnp.nan, inverse)
 
 
-def _solves(matrix: jax.Array, x: jax.Array, b: jax.Array, rtol: float) -> jax.Array:
+def _solves(matrix: jax.Array, x: jax.Array, b: jax.Array, rtol: float, project: bool) -> jax.Array:
     r = b - matrix @ x
     norm, left = jnp.linalg.norm(matrix), jnp.linalg.norm(r)
     # A = 0 says nothing about x (the root of x^2 = theta at 0): no minimum-norm answer then.
-    allowed = allowance(jnp.linalg.norm(b), jnp.linalg.norm(x), norm, rtol)
-    slope = jnp.linalg.norm(matrix.T @ r)
-    return (left <= allowed) | ((norm > 0) & (slope <= norm * allowed))
+    size = jnp.linalg.norm(b)
+    allowed = allowance(size, jnp.linalg.norm(x), norm, rtol)
+    orthogonal = (norm > 0) & (jnp.linalg.norm(matrix.T @ r) <= norm * allowed)
+    return (left <= allowed) | (orthogonal & ((left <= IN_RANGE * size) | project))

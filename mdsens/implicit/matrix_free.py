@@ -10,34 +10,37 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.scipy.sparse.linalg import gmres
 
-from mdsens.implicit.checked import arbitrary, refine_unknown, spectral_norm, transposed
+from mdsens.implicit.checked import (
+    Wanted,
+    arbitrary,
+    refine_unknown,
+    spectral_norm,
+    transposed,
+    where_needed,
+)
 from mdsens.implicit.minimum_norm import minimum_norm
 
 Matvec = Callable[[jax.Array], jax.Array]
 _RESTART = 60
-_ROUNDS = 6
 
 
 def solve_matrix_free(
-    matvec: Matvec, b: jax.Array, rtol: float, unsymmetric: Callable[[], jax.Array]
+    matvec: Matvec, b: jax.Array, wanted: Wanted, unsymmetric: Callable[[], jax.Array]
 ) -> jax.Array:
     """x = A^+ b for symmetric A, `unsymmetric()` for others; b (n,); NaN where it misses."""
     transpose = transposed(matvec, b)
     norm = spectral_norm(matvec, transpose, b)
-    return lax.cond(
-        _looks_symmetric(matvec, transpose, b, norm),
-        lambda: _or_nan(*minimum_norm(matvec, b, rtol)),
-        unsymmetric,
-    )
+    symmetric = _looks_symmetric(matvec, transpose, b, norm)
+    x = jnp.full_like(b, jnp.nan)
+    x = where_needed(symmetric, lambda: _or_nan(*minimum_norm(matvec, b, wanted)), x)
+    return where_needed(~symmetric, unsymmetric, x)
 
 
-def solve_by_gmres(matvec: Matvec, b: jax.Array, rtol: float) -> jax.Array:
+def solve_by_gmres(matvec: Matvec, b: jax.Array, wanted: Wanted) -> jax.Array:
     """x = A^-1 b for b (n,); NaN where the residual misses, as it does at large condition."""
-    transpose = transposed(matvec, b)
-    return _or_nan(*refine_unknown(matvec, transpose, _gmres(matvec), b, rtol, _ROUNDS))
+    return _or_nan(*refine_unknown(matvec, transposed(matvec, b), _gmres(matvec), b, wanted))
 
 
 def _or_nan(x: jax.Array, good: jax.Array) -> jax.Array:

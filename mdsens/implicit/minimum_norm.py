@@ -18,18 +18,19 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from mdsens.implicit.checked import refine_unknown
+from mdsens.implicit.checked import Wanted, refine_unknown
 from mdsens.linear.minres import minimum_residuals
 
 Matvec = Callable[[jax.Array], jax.Array]
-_ROUNDS = 6
 # MINRES leaves a relative residual below this one unless b has a part in the null space.
 _CONSISTENT = 1e-6
+_TOL = 1e-13
 
 
-def minimum_norm(matvec: Matvec, b: jax.Array, rtol: float) -> tuple[jax.Array, jax.Array]:
+def minimum_norm(matvec: Matvec, b: jax.Array, wanted: Wanted) -> tuple[jax.Array, jax.Array]:
     """(x, whether it is right) for symmetric A and b (n,)."""
-    return refine_unknown(matvec, matvec, _stages(matvec, b.size), b, rtol, _ROUNDS)
+    solve = _stages(matvec, b.size, 3 if wanted.project else 1)
+    return refine_unknown(matvec, matvec, solve, b, wanted._replace(aim=wanted.rtol))
 
 
 class _Stage(NamedTuple):
@@ -38,13 +39,13 @@ class _Stage(NamedTuple):
     x: jax.Array
 
 
-def _stages(matvec: Matvec, n: int) -> Matvec:
+def _stages(matvec: Matvec, n: int, most: int) -> Matvec:
     limit = 5 * n + 100
 
     def minres(r: jax.Array) -> jax.Array:
         size = jnp.linalg.norm(r)
         unit = r / jnp.where(size > 0, size, 1.0)
-        return size * minimum_residuals(matvec, lambda y: y, unit, jnp.asarray(1e-12), limit).x
+        return size * minimum_residuals(matvec, lambda y: y, unit, jnp.asarray(_TOL), limit).x
 
     def solve(b: jax.Array) -> jax.Array:
         # One loop, so that MINRES is compiled once: A x = b, then A z = A b, then A x = z.
@@ -53,9 +54,9 @@ def _stages(matvec: Matvec, n: int) -> Matvec:
             left = jnp.linalg.norm(b - matvec(x))
             consistent = (s.number == 0) & (left <= _CONSISTENT * jnp.linalg.norm(b))
             rhs = jnp.where(s.number == 0, matvec(b), x)
-            return _Stage(jnp.where(consistent, 3, s.number + 1), rhs, x)
+            return _Stage(jnp.where(consistent, most, s.number + 1), rhs, x)
 
         start = _Stage(jnp.asarray(0), b, jnp.zeros_like(b))
-        return lax.while_loop(lambda s: s.number < 3, next_stage, start).x
+        return lax.while_loop(lambda s: s.number < most, next_stage, start).x
 
     return solve

@@ -10,19 +10,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
 from mdsens.implicit.attach import solve_linear
-from mdsens.implicit.auto import AUTO
-from mdsens.implicit.condition import (
-    explained,
-    require_like,
-    require_same_shape,
-    require_tuple,
-    require_unknowns,
-)
+from mdsens.implicit.auto import AUTO, trusted
+from mdsens.implicit.condition import require_condition, require_like, require_unknowns
 from mdsens.implicit.guard import Side, check
 from mdsens.implicit.leaves import is_traced_now
-from mdsens.implicit.solve import certified
+from mdsens.implicit.solve import Certified
 from mdsens.implicit.tangents import differentiable, like_args, tangents_of
 from mdsens.linear.precision import require_float64
 
@@ -57,7 +52,7 @@ def root_jvp(
         lambda *theta: optimality_fun(sol, *rebuild(theta)), tuple(floats), tuple(directions)
     )[1]
     matvec = jax.linearize(lambda x: optimality_fun(x, *args), sol)[1]
-    return _solve(solve, matvec, jax.tree_util.tree_map(jnp.negative, force))
+    return _solve(trusted(solve), matvec, jax.tree_util.tree_map(jnp.negative, force))
 
 
 def root_vjp(
@@ -89,27 +84,23 @@ def root_vjp(
     floats, rebuild = differentiable(args)
     transpose = jax.vjp(lambda x: optimality_fun(x, *args), sol)[1]
     negative = jax.tree_util.tree_map(lambda v: -jnp.asarray(v), cotangent)
-    w = _solve(solve, lambda u: transpose(u)[0], negative)
+    w = _solve(trusted(solve).for_cotangents(), lambda u: transpose(u)[0], negative)
     pull = jax.vjp(lambda *theta: optimality_fun(sol, *rebuild(theta)), *floats)[1]
     return like_args(args, pull(w))
 
 
 def _checked(optimality_fun: Callable[..., Any], sol: Any, args: tuple) -> Any:
     sol = require_unknowns(sol)
-    require_tuple(args)
     require_float64(args)
-    with explained(optimality_fun, sol):
-        shape = jax.eval_shape(lambda x: optimality_fun(x, *args), sol)
-    require_same_shape(shape, sol)
+    require_condition(optimality_fun, sol, args)
     return sol
 
 
-def _solve(solve: Callable[..., Any] | None, matvec: Callable[[Any], Any], b: Any) -> Any:
+def _solve(solve: Certified, matvec: Callable[[Any], Any], b: Any) -> Any:
     """Called directly in eager code, so that `solve` may be host code; else differentiable."""
-    trusted = certified(AUTO if solve is None else solve)
-    if is_traced_now((b, matvec(b))):
-        return solve_linear(trusted, matvec, b)
+    if is_traced_now((b, matvec(b))) or not ravel_pytree(b)[0].size:
+        return solve_linear(solve, matvec, b)
     check(b, Side.INPUT)
-    x = trusted(matvec, b)
+    x = solve(matvec, b)
     check(x, Side.OUTPUT)
     return x

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdsens.errors import InputError
-from mdsens.implicit.condition import require_like
+from mdsens.implicit.condition import require_like, require_tuple
 from mdsens.implicit.leaves import is_traceable
 
 
@@ -32,11 +32,12 @@ def tangents_of(args: tuple, tangents: tuple) -> list[Any]:
     Raises:
         InputError: shapes or structures do not match, or a leaf that is no float has a tangent.
     """
+    require_tuple(tangents, "tangents")
     if len(args) != len(tangents):
         raise InputError(f"{len(args)} args were given, but {len(tangents)} tangents")
-    leaves, treedef = jax.tree_util.tree_flatten(args)
+    leaves, treedef = jax.tree_util.tree_flatten(tuple(args))
     try:
-        directions = treedef.flatten_up_to(tangents)
+        directions = treedef.flatten_up_to(tuple(tangents))
     except ValueError as error:
         raise InputError(f"the tangents have not the structure of the args: {error}") from error
     kept = []

@@ -230,6 +230,20 @@ def test_a_solve_that_is_no_function():
         custom_root(power, solve="cg")
 
 
+@pytest.mark.parametrize("answer", [lambda b: (b, 1), lambda b: b[:2]], ids=["info too", "short"])
+def test_a_solve_that_returns_something_else(answer):
+    with pytest.raises(InputError, match="the solve returned"):
+        root_vjp(power, jnp.sqrt(THETA), (THETA,), THETA, solve=lambda matvec, b: answer(b))
+
+
+def test_no_unknowns_have_no_derivative():
+    nothing = jnp.zeros((0,))
+    solved = custom_root(power)(lambda init, theta: jnp.sqrt(theta))
+    for derivative in (jax.jacfwd, jax.jacrev):
+        assert derivative(lambda t: solved(None, t))(nothing).shape == (0, 0)
+    assert root_vjp(power, nothing, (nothing,), nothing)[0].shape == (0,)
+
+
 @pytest.mark.parametrize("given", [THETA, 3.0])
 def test_arguments_come_in_a_tuple(given):
     for take in (attach, root_jvp, root_vjp):

@@ -47,8 +47,6 @@ def compiled(matrix, solve):
 
 
 BY_HAND = {
-    "default": auto.AUTO,
-    "default, matrix free": Auto(dense_limit=3, elimination_limit=3),
     "projected cg": Projected(CG(), Projector(jnp.ones(N), jnp.ones((N, 1)) / np.sqrt(N))),
     "projected minres": Projected(MINRES(), Projector(jnp.ones(N), jnp.ones((N, 1)) / np.sqrt(N))),
     "projected dense": Projected(Dense(), Projector(jnp.ones(N), jnp.ones((N, 1)) / np.sqrt(N))),
@@ -179,12 +177,6 @@ def test_a_loose_solve_is_refined():
     np.testing.assert_allclose(found, np.linalg.solve(matrix, WEIGHTS[:N]), rtol=1e-8)
 
 
-def test_normal_equations_find_the_minimum_norm_answer():
-    found = compiled(ring(), normal_cg)
-    expected = np.linalg.pinv(ring()) @ WEIGHTS[:N]
-    np.testing.assert_allclose(found, expected, atol=1e-8 * np.abs(expected).max())
-
-
 MISSING = {
     "cg where the cotangent leaves the range": (ring(), loose_cg),
     "normal equations at condition 1e6": (spectrum(np.logspace(-6, 0, 60)), normal_cg),
@@ -214,6 +206,51 @@ def test_a_miss_is_nan_when_compiled_and_an_exception_when_not(kind: str):
 def test_forward_mode_misses_too():
     with pytest.raises(DerivativeUndefined):
         jax.jvp(gradient_of(jnp.zeros((N, N))), (jnp.zeros(N),), (jnp.ones(N),))
+
+
+BOTH_SIDES = {
+    "default": auto.AUTO,
+    "default, matrix free": Auto(dense_limit=3, elimination_limit=3),
+    "normal equations": normal_cg,
+}
+
+
+@pytest.mark.parametrize("solve", BOTH_SIDES.values(), ids=BOTH_SIDES)
+def test_a_direction_in_which_there_is_no_root(solve):
+    """A ring of springs bears forces of sum zero, and no others; reverse mode projects onto them."""
+
+    def at(theta):
+        return attach(lambda x, t: ring() @ x - t, jnp.zeros(N), (theta,), solve)
+
+    def slope(t):
+        return jax.jvp(at, (jnp.zeros(N),), (t,))[1]
+
+    forces = WEIGHTS[:N] - jnp.mean(WEIGHTS[:N])
+    found = jax.jit(jax.vmap(slope))(jnp.stack([forces, forces + 1e-3]))
+    expected = np.linalg.pinv(ring()) @ forces
+    np.testing.assert_allclose(found[0], expected, atol=1e-9 * np.abs(expected).max())
+    assert np.all(np.isnan(found[1]))
+    np.testing.assert_allclose(
+        compiled(ring(), solve), expected, atol=1e-9 * np.abs(expected).max()
+    )
+
+
+def test_a_fold():
+    """x^2 = theta at 0, beside a root that is regular."""
+
+    def at(theta):
+        return attach(lambda x, t: jnp.array([x[0] ** 2, x[1]]) - t, jnp.zeros(2), (theta,))
+
+    fold, regular = jnp.eye(2)
+    with pytest.raises(DerivativeUndefined):
+        jax.jvp(at, (jnp.zeros(2),), (fold,))
+    np.testing.assert_allclose(jax.jvp(at, (jnp.zeros(2),), (regular,))[1], regular)
+
+
+@pytest.mark.parametrize("condition, defined", [(1e9, True), (1e11, False)])
+def test_between_regular_and_singular(condition: float, defined: bool):
+    matrix = spectrum(np.geomspace(1 / condition, 1.0, N))
+    assert np.all(np.isfinite(compiled(matrix, auto.AUTO))) == defined
 
 
 class Diagonal(Certified):

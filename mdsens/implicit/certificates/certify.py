@@ -18,7 +18,7 @@ from mdsens.implicit.certificates.examine import examine
 from mdsens.implicit.certificates.null_modes import projector_for
 from mdsens.implicit.certificates.record import RootCertificate
 from mdsens.implicit.checked import arbitrary, transposed
-from mdsens.implicit.condition import require_like, require_same_shape, require_unknowns
+from mdsens.implicit.condition import require_condition, require_like, require_unknowns
 from mdsens.implicit.guard import Side, check
 from mdsens.implicit.leaves import closes_over_tracers, is_traced_now
 from mdsens.implicit.tangents import differentiable, like_args, tangents_of
@@ -127,7 +127,7 @@ def _flatten(optimality_fun: Callable[..., Any], sol: Any, args: tuple) -> _Flat
         raise InputError("the args hold no floating number to differentiate by")
     if any(jnp.iscomplexobj(leaf) for leaf in floats):
         raise InputError("the args hold complex numbers; give real and imaginary parts instead")
-    require_same_shape(jax.eval_shape(lambda x: optimality_fun(x, *args), sol), sol)
+    require_condition(optimality_fun, sol, args)
     x, unravel = ravel_pytree(sol)
     theta, unravel_floats = ravel_pytree(floats)
     return _Flat(x, theta, unravel, unravel_floats, rebuild)
