@@ -47,7 +47,7 @@ def pair_list(system: System, radius: float, capacity: int = 0) -> Pairs:
     """
     positions, cell = np.asarray(system.positions), np.asarray(system.cell)
     i, j, shift = find_pairs(positions, cell, system.pbc, radius)
-    room = max(capacity, _round_up(len(i)))
+    room = max(capacity, room_for(len(i)))
     pad = room - len(i)
     return Pairs(
         i=np.pad(i, (0, pad)),
@@ -63,9 +63,10 @@ def pair_list(system: System, radius: float, capacity: int = 0) -> Pairs:
     )
 
 
-def _round_up(n: int) -> int:
-    """The next of 16, 20, 24, 28, 32, 40, 48, ...: at most 25 % of room to spare."""
-    step = max(4, 2 ** (max(n, 1).bit_length() - 3))
+def room_for(n: int, parts: int = 4) -> int:
+    """The next of 16, 20, 24, 28, 32, 40, 48, ... above n: powers of two and `parts` - 1 sizes in
+    between, for lists of similar length to share compiled code; at most 1/`parts` to spare."""
+    step = max(4, 2 ** (max(n, 1).bit_length() - 1) // parts)
     return max(16, -(-(n + 1) // step) * step)
 
 
