@@ -200,7 +200,7 @@ OBSERVABLES: dict[str, ObservableEntry] = {
 MINIMIZERS: dict[str, MinimizerEntry] = {
     e.name: e
     for e in (
-        MinimizerEntry("auto", "fire, then Newton's method", ""),
+        MinimizerEntry("auto", "lbfgs, then Newton's method; fire where that stalls", ""),
         MinimizerEntry(
             "fire",
             "fast inertial relaxation engine of jax-md, time step from the largest curvature",
@@ -216,7 +216,7 @@ MINIMIZERS: dict[str, MinimizerEntry] = {
         ),
         MinimizerEntry(
             "lbfgs",
-            "limited-memory BFGS of optax with a zoom line search",
+            "limited-memory BFGS, steps judged by the slope along them, one gradient each",
             "Liu, Nocedal, doi:10.1007/BF01589116",
         ),
     )

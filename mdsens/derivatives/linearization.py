@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdsens.equilibrium.linearized import assembled_hessian, backbone, operator_at, solver_for
-from mdsens.equilibrium.minimizers import scales
 from mdsens.equilibrium.newton import measure
 from mdsens.equilibrium.problem import Problem, Setting
+from mdsens.equilibrium.scaled import scales
 from mdsens.errors import InputError
 from mdsens.gauge import zero_modes
 from mdsens.linear import (

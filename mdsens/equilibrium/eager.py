@@ -10,99 +10,112 @@ from typing import Any
 import jax
 import numpy as np
 
+from mdsens.equilibrium.descent import begin, descend
 from mdsens.equilibrium.linearized import solver_for
-from mdsens.equilibrium.minimizers import descend, scales
-from mdsens.equilibrium.newton import measure, polish_eager
+from mdsens.equilibrium.lists import Lists
+from mdsens.equilibrium.newton import measure
 from mdsens.equilibrium.plan import FLOOR, Plan
+from mdsens.equilibrium.polish import polish
 from mdsens.equilibrium.problem import Problem, Setting
-from mdsens.neighbors import NoPairs, pair_list
+from mdsens.equilibrium.scaled import scales
+from mdsens.linear import SparseFactor
 from mdsens.state import Report
 from mdsens.system import System
 
 Progress = Callable[[str, float, float | None, str], None]
 
-_SKIN = 0.3
-# Steps between two looks at the clock, the progress bar and the keyboard.
-_CHUNK = 1000
+# Steps between two looks at the clock, the progress bar and the keyboard, after which a descent
+# begins anew: curvatures may have changed a lot.
+_CHUNK = 2000
+# What is left of a residual after a Newton step by an iterative solver; the next step mends it.
+_NEWTON_RTOL = 1e-4
 
 
 def find_minimum(
     problem: Problem, setting: Setting, system: System, plan: Plan, progress: Progress | None
-) -> tuple[Setting, Report]:
-    """The state found from `setting`, with a list valid there, and the report."""
-    search = _Search(problem, system, plan, progress or (lambda *_: None))
-    setting = search.listed(setting)
+) -> tuple[Setting, Report, SparseFactor | None]:
+    """The state found from `setting`, with a list valid there, the report, and the last sparse
+    factor of the polish (see `Polished`)."""
+    lists = Lists(problem, setting, system)
+    setting = lists.here(setting)
     scale = float(scales(problem, setting)[1])
-    for stage, fraction in enumerate(plan.stages):
-        goal = max(fraction * scale, plan.fmax)
-        setting = search.descend(setting, plan.first if stage == 0 else plan.later, goal)
-        if plan.polish and np.isfinite(search.residual):
+    search = _Search(problem, lists, plan, progress or (lambda *_: None))
+    for fraction, limit, polish_now in plan.attempts:
+        setting = search.descend(setting, max(fraction * scale, plan.fmax), limit)
+        last = search.residual <= plan.fmax or search.exhausted
+        if np.isfinite(search.residual) and (polish_now or (last and plan.polish)):
             setting = search.polish(setting, FLOOR * scale)
-        if search.residual <= plan.fmax or search.exhausted:
+        if last or search.residual <= plan.fmax:
             break
-    return setting, search.report()
+    return setting, search.report(), search.factor
 
 
 class _Search:
-    """The mutable part of one search: counters and the size of the list."""
+    """The mutable part of one search: counters, and what is at work."""
 
-    def __init__(self, problem: Problem, system: System, plan: Plan, progress: Progress):
-        self.problem, self.system, self.plan, self.progress = problem, system, plan, progress
-        self.steps = self.newton_steps = self.capacity = 0
+    def __init__(self, problem: Problem, lists: Lists, plan: Plan, progress: Progress):
+        self.problem, self.lists, self.plan, self.progress = problem, lists, plan, progress
+        self.minimizer = plan.first
+        self.steps = self.newton_steps = 0
         self.residual = np.inf
         self.solver: Any = None
+        self.factor: SparseFactor | None = None
 
     @property
     def exhausted(self) -> bool:
         return self.steps >= self.plan.max_steps or not np.isfinite(self.residual)
 
-    def listed(self, setting: Setting) -> Setting:
-        """The setting with a neighbour list made for where it is now."""
-        here = replace(self.system, positions=setting.positions, cell=setting.cell)
-        if not self.problem.potential.uses_pairs:
-            return replace(setting, neighbors=NoPairs().build(here))
-        cutoff = float(self.problem.potential.cutoff(setting.params))
-        pairs = pair_list(here, cutoff * (1.0 + _SKIN), self.capacity)
-        self.capacity = len(pairs.valid)
-        return jax.device_put(replace(setting, neighbors=pairs))
-
-    def descend(self, setting: Setting, name: str, goal: float) -> Setting:
-        """Run the minimizer, renewing the list whenever it no longer holds."""
+    def descend(self, setting: Setting, goal: float, limit: int | None) -> Setting:
+        """Run the minimizer to the goal, or until it gives up or may not go on."""
+        last = self.plan.max_steps
+        if limit is not None:
+            last = min(last, self.steps + limit)
         while True:
-            curvature = scales(self.problem, setting)[0]
-            budget = min(self.plan.max_steps, self.steps + _CHUNK)
-            p = descend(
-                self.problem, name, setting, curvature,
-                np.float64(goal), np.int64(budget), np.int64(self.steps),
-            )  # fmt: skip
-            progressed = int(p.steps) > self.steps
-            self.steps, self.residual = int(p.steps), float(p.residual)
+            before, budget = self.steps, min(last, self.steps + _CHUNK)
+            setting, reached = self._stretch(setting, goal, budget)
             self.progress("relax", self.steps, None, f"fmax {self.residual:.2e}")
-            if not np.isfinite(self.residual):
+            if self.residual <= goal or self.steps in (before, last) or self.exhausted:
                 return setting
-            setting = _moved(self.problem, setting, p.z)
-            if bool(p.fresh):
-                # Measured again where the minimizer stopped: a strained cell is its own reference now.
-                self.residual = float(measure(self.problem, setting)[1])
-                idle = self.steps < budget and float(p.residual) > goal
-                if self.residual <= goal or idle or not progressed:
-                    return self.listed(setting)
-            setting = self.listed(setting)
-            if self.exhausted:
-                self.residual = float(measure(self.problem, setting)[1])
+            if self.steps < budget and not reached:
+                self.minimizer = self.plan.later
                 return setting
+
+    def _stretch(self, setting: Setting, goal: float, budget: int) -> tuple[Setting, bool]:
+        """As many steps as the budget allows from z = 0, and whether the goal was reached.
+
+        The list is renewed whenever it no longer holds; the minimizer's memory goes on.
+        """
+        problem, lists = self.problem, self.lists
+        units, measured = scales(problem, setting), measure(problem, setting)
+        p = begin(problem, self.minimizer, setting, units, measured, np.int64(self.steps))
+        there, fresh = setting, False
+        while not fresh:
+            p = descend(
+                problem, self.minimizer, lists.wide(setting, there), units,
+                np.float64(goal), np.int64(budget), p, np.float64(lists.slack), lists.room,
+            )  # fmt: skip
+            there = _moved(problem, setting, p.z)
+            fresh = bool(p.fresh) or not np.isfinite(p.residual)
+        self.steps, self.residual = int(p.steps), float(p.residual)
+        if not np.isfinite(self.residual):
+            return setting, False
+        # Measured again where the minimizer stopped: a strained cell is its own reference now.
+        there = lists.here(there)
+        self.residual = float(measure(problem, there)[1])
+        return there, float(p.residual) <= goal
 
     def polish(self, setting: Setting, goal: float) -> Setting:
         if self.solver is None:
             size = self.problem.start(setting).size
-            self.solver, _ = solver_for(self.problem, size, traced=False)
+            self.solver, _ = solver_for(self.problem, size, traced=False, rtol=_NEWTON_RTOL)
         while True:
-            setting, self.residual, count = polish_eager(self.problem, setting, self.solver, goal)
-            self.newton_steps += count
+            end = polish(self.problem, setting, self.solver, goal)
+            setting, self.residual, self.factor = end.setting, end.residual, end.factor
+            self.newton_steps += end.steps
             self.progress("polish", self.newton_steps, None, f"fmax {self.residual:.2e}")
             if bool(_holds(self.problem, setting)):
                 return setting
-            setting = self.listed(setting)
+            setting = self.lists.here(setting)
 
     def report(self) -> Report:
         finite = bool(np.isfinite(self.residual))

@@ -8,25 +8,23 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from mdsens.equilibrium.linearized import (
     Backbone,
-    assembled_hessian,
     backbone,
     cholesky,
     operator_at,
 )
 from mdsens.equilibrium.problem import Problem, Setting, spacing
-from mdsens.linear import Dense, SparseDirect
+from mdsens.linear import Dense
 
 MAX_ITERATIONS = 12
+PATIENCE = 4
+# Residuals up to this many times the goal are at the floor of float64.
+FLOOR_FACTOR = 1e2
 # A longer step than this fraction of the particle spacing leaves the region where the quadratic
 # model (and the list of contacts) means anything.
 _TRUST = 0.1
-_PATIENCE = 4
-# Residuals up to this many times the goal are at the floor of float64.
-_FLOOR = 1e2
 
 
 @partial(jax.jit, static_argnames="problem")
@@ -47,7 +45,8 @@ def move(problem: Problem, setting: Setting, step: jax.Array) -> Setting:
 
 
 @partial(jax.jit, static_argnames=("problem", "solver"))
-def _traced_step(problem: Problem, setting: Setting, solver: Any) -> tuple[jax.Array, jax.Array]:
+def newton_step(problem: Problem, setting: Setting, solver: Any) -> tuple[jax.Array, jax.Array]:
+    """-(P H P)^+ g, and whether H is positive there (else the step is zero)."""
     here = backbone(problem, setting)
     gradient = problem.gradient(problem.start(setting), here.setting)
     if isinstance(solver, Dense):
@@ -67,49 +66,6 @@ def _cholesky_step(problem: Problem, here: Backbone, gradient: jax.Array) -> jax
     return p(jax.scipy.linalg.cho_solve((factor, True), -p(gradient)))
 
 
-def _host_step(problem: Problem, setting: Setting) -> tuple[jax.Array, bool]:
-    here: Backbone = backbone(problem, setting)
-    matrix = assembled_hessian(problem, here.setting)
-    factor = SparseDirect().factorize(matrix, here.projector)
-    step, _ = factor.solve(-np.asarray(measure(problem, here.setting)[0]))
-    # Unknown inertia (-1) is left to the certificate.
-    downhill = factor.inertia <= 0 and bool(np.isfinite(step).all())
-    return jnp.asarray(step) + here.nudge, downhill
-
-
-def newton_step(problem: Problem, setting: Setting, solver: Any) -> tuple[jax.Array, Any]:
-    """-(P H P)^+ g, and whether H is positive there (else the step is not to be taken)."""
-    if isinstance(solver, SparseDirect):
-        return _host_step(problem, setting)
-    return _traced_step(problem, setting, solver)
-
-
-def polish_eager(
-    problem: Problem, setting: Setting, solver: Any, goal: float
-) -> tuple[Setting, float, int]:
-    """Newton steps to the floor of float64: (best state, its residual, steps made).
-
-    A step that opens or closes a contact may raise the residual before the next one, with the right
-    contacts, makes it fall for good: `_PATIENCE` such steps in a row are forgiven, except at the
-    floor, where nothing more is to be had.
-    """
-    here, best = setting, setting
-    lowest = float(measure(problem, setting)[1])
-    count = failures = 0
-    while lowest > goal and count < MAX_ITERATIONS and failures < _PATIENCE:
-        step, downhill = newton_step(problem, here, solver)
-        if not downhill:
-            break
-        count += 1
-        here = move(problem, here, step)
-        residual = float(measure(problem, here)[1])
-        at_floor = lowest <= _FLOOR * goal
-        failures = 0 if residual < 0.9 * lowest else failures + (_PATIENCE if at_floor else 1)
-        if residual < lowest:
-            best, lowest = here, residual
-    return best, lowest, count
-
-
 class _Polish(NamedTuple):
     here: Setting
     best: Setting
@@ -121,17 +77,20 @@ class _Polish(NamedTuple):
 def polish_traced(
     problem: Problem, setting: Setting, solver: Any, goal: jax.Array
 ) -> tuple[Setting, jax.Array, jax.Array]:
-    """`polish_eager` as a JAX loop."""
+    """Newton steps to the floor of float64 as a JAX loop: (best state, its residual, steps made).
+
+    See `polish.polish`, which has the same rules.
+    """
 
     def unfinished(p: _Polish) -> jax.Array:
         going = (p.lowest > goal) & (p.made < MAX_ITERATIONS)
-        return going & (p.failures < _PATIENCE)
+        return going & (p.failures < PATIENCE)
 
     def advance(p: _Polish) -> _Polish:
-        step, downhill = _traced_step(problem, p.here, solver)
+        step, downhill = newton_step(problem, p.here, solver)
         here = move(problem, p.here, step)
         residual = measure(problem, here)[1]
-        cost = jnp.where((p.lowest <= _FLOOR * goal) | ~downhill, _PATIENCE, 1)
+        cost = jnp.where((p.lowest <= FLOOR_FACTOR * goal) | ~downhill, PATIENCE, 1)
         failures = jnp.where(downhill & (residual < 0.9 * p.lowest), 0, p.failures + cost)
         better = downhill & (residual < p.lowest)
         best = jax.tree.map(lambda a, b: jnp.where(better, a, b), here, p.best)

@@ -10,16 +10,20 @@ from dataclasses import dataclass
 
 from mdsens.state import Report
 
-# Residuals, in units of stiffness times particle spacing, at which Newton's method is tried.
+# Residuals, in units of stiffness times particle spacing, at which Newton's method is tried in
+# compiled code, where a factorisation is dense and cheap or a solve by conjugate gradients.
 _STAGES = (1e-5, 1e-7, 1e-9, 1e-11)
+# With concrete numbers a sparse factorisation costs as much as the descent by some decades does:
+# so much farther down the descent goes, in so many steps, before Newton's method is tried; should it
+# fail, without that limit.
+_NEAR, _DEEP, _TRIAL = 1e-5, 1e-10, 2000
 # The floor of float64 in the same units: the polish aims here.
 FLOOR = 1e-16
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which minimizer ("auto" is FIRE: it compiles in a quarter of the time of L-BFGS, needs no
-    energy differences and survives contact changes), tolerances and budget."""
+    """Which minimizer ("auto" is L-BFGS), tolerances and budget."""
 
     minimizer: str
     fmax: float
@@ -35,13 +39,21 @@ class Plan:
         return (*_STAGES, 0.0) if self.polish else (0.0,) * 5
 
     @property
+    def attempts(self) -> tuple[tuple[float, int | None, bool], ...]:
+        """(target, steps at most, whether to polish then) with concrete numbers, one after another."""
+        if not self.polish:
+            return ((0.0, None, False),) * 5
+        return (
+            (_NEAR, None, False), (_DEEP, _TRIAL, True), (_DEEP, None, True), (0.0, None, True),
+        )  # fmt: skip
+
+    @property
     def first(self) -> str:
-        return "fire" if self.minimizer == "auto" else self.minimizer
+        return "lbfgs" if self.minimizer == "auto" else self.minimizer
 
     @property
     def later(self) -> str:
-        """Used after Newton's method failed once: L-BFGS needs energy differences, which drown in
-        round-off long before forces do; FIRE needs forces only."""
+        """Used after the first gave up: FIRE is slow, and stopped by nothing."""
         return "fire" if self.first == "lbfgs" else self.first
 
 

@@ -78,9 +78,10 @@ class Problem:
         return jnp.zeros(n * d + len(self.strain_basis()))
 
     def strain_unit(self, setting: Setting) -> jax.Array:
-        """The length that one unit of strain is worth: sqrt(N) times the particle spacing."""
+        """The length that one unit of strain is worth: sqrt(N) times V^(1/d) / N^(1/d), a particle
+        spacing that does not depend on the list."""
         n, d = setting.positions.shape
-        return jnp.sqrt(n) * spacing(setting)
+        return jnp.sqrt(n) * (jnp.abs(jnp.linalg.det(setting.cell)) / n) ** (1.0 / d)
 
     def strain(self, z: jax.Array, setting: Setting) -> jax.Array:
         """eps(e), (d, d)."""

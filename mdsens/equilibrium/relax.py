@@ -20,7 +20,7 @@ from mdsens.equilibrium.unrolled import at_minimum, by_minimizer
 from mdsens.errors import InputError, NotConverged
 from mdsens.implicit import Automatic, Estimator, Implicit
 from mdsens.implicit.leaves import outside_transformations
-from mdsens.linear import require_float64
+from mdsens.linear import SparseFactor, require_float64
 from mdsens.neighbors import AllPairs, CellList, NoPairs
 from mdsens.potentials import Potential
 from mdsens.state import Minimum, Report
@@ -104,7 +104,7 @@ def relax(
         setting, report = find_minimum_traced(problem, start, system, plan, source)
     else:
         with outside_transformations():
-            setting, report = find_minimum(problem, start, system, plan, progress)
+            setting, report, _ = find_minimum(problem, start, system, plan, progress)
     _require_converged(problem, setting, report)
     live = _live(problem, setting, params, system, pressure)
     return _with_derivative(problem, estimator, setting, live, report)
@@ -112,12 +112,17 @@ def relax(
 
 @dataclass(frozen=True)
 class Found:
-    """Where an eager search ended: the problem, the state (z = 0), the report, and `why` not."""
+    """Where an eager search ended: the problem, the state (z = 0), the report, and `why` not.
+
+    `factor` is the last one of the Newton polish: of the Hessian next to this state, as good a
+    preconditioner here as an exact factor. None where the polish needed none, or failed.
+    """
 
     problem: Problem
     setting: Setting
     report: Report
     why: str
+    factor: SparseFactor | None
 
 
 def search(
@@ -142,9 +147,9 @@ def search(
     problem = Problem(potential, system.pbc, cell)
     plan = Plan(minimizer, float(fmax), int(max_steps), polish)
     start = _setting(system, (params, system.positions, system.cell, pressure))
-    setting, report = find_minimum(problem, start, system, plan, progress)
+    setting, report, factor = find_minimum(problem, start, system, plan, progress)
     why = "" if bool(report.converged) else why_not_converged(report)
-    return Found(problem, setting, report, why)
+    return Found(problem, setting, report, why, factor)
 
 
 def neighbor_list(potential: Potential, params: Any, system: System, skin: float = 0.3) -> CellList:

@@ -8,11 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from mdsens.equilibrium.descent import Progress, begin, descend
 from mdsens.equilibrium.linearized import solver_for
-from mdsens.equilibrium.minimizers import descend, scales
 from mdsens.equilibrium.newton import measure, polish_traced
 from mdsens.equilibrium.plan import FLOOR, Plan
 from mdsens.equilibrium.problem import Problem, Setting
+from mdsens.equilibrium.scaled import scales
 from mdsens.state import Report
 from mdsens.system import System
 
@@ -32,14 +33,15 @@ def find_minimum_traced(
     solver, _ = solver_for(problem, problem.start(setting).size, traced=True)
 
     def unfinished(carry):
-        _, residual, steps, stage, _ = carry
+        here, residual, steps, stage, _ = carry
         going = (residual > plan.fmax) & (stage < len(stages)) & (steps < plan.max_steps)
-        return going & jnp.isfinite(residual)
+        # What overflowed will do so again.
+        return going & jnp.isfinite(residual) & ~here.neighbors.overflow
 
     def advance(carry):
         here, _, steps, stage, newton_steps = carry
         goal = jnp.maximum(stages[stage] * scale, plan.fmax)
-        p = _descend(problem, plan, stage, here, goal, steps)
+        p = _descend(problem, plan, here, goal, steps)
         positions, cell = problem.configuration(p.z, here)
         here = listed(replace(here, positions=positions, cell=cell))
         if plan.polish:
@@ -69,16 +71,7 @@ def find_minimum_traced(
     return found, report
 
 
-def _descend(problem: Problem, plan: Plan, stage: Any, here: Setting, goal: Any, steps: Any) -> Any:
-    budget = jnp.asarray(plan.max_steps)
-
-    def run(name: str):
-        def descent(s: Setting):
-            p = descend(problem, name, s, scales(problem, s)[0], goal, budget, steps)
-            return p._replace(memory=())
-
-        return descent
-
-    if plan.first == plan.later:
-        return run(plan.first)(here)
-    return jax.lax.cond(stage == 0, run(plan.first), run(plan.later), here)
+def _descend(problem: Problem, plan: Plan, here: Setting, goal: Any, steps: Any) -> Progress:
+    units = scales(problem, here)
+    start = begin(problem, plan.first, here, units, measure(problem, here), steps)
+    return descend(problem, plan.first, here, units, goal, plan.max_steps, start)

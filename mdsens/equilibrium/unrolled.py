@@ -23,10 +23,11 @@ import numpy as np
 from jax.core import Tracer
 
 from mdsens.equilibrium.linearized import backbone
-from mdsens.equilibrium.minimizers import MINIMIZERS, Scaled, Step, scales
+from mdsens.equilibrium.minimizers import MINIMIZERS
 from mdsens.equilibrium.newton import measure
 from mdsens.equilibrium.plan import Plan
 from mdsens.equilibrium.problem import Problem, Setting, spacing
+from mdsens.equilibrium.scaled import Scaled, Step, scales
 from mdsens.errors import InputError, NotConverged
 from mdsens.implicit import Automatic, Estimator, Iteration
 from mdsens.neighbors import AllPairs
@@ -87,16 +88,17 @@ def by_minimizer(
     Raises:
         InputError: the minimizer's steps cannot be differentiated.
     """
-    if plan.first not in _UNROLLABLE:
+    name = _UNROLLABLE[0] if plan.minimizer == "auto" else plan.minimizer
+    if name not in _UNROLLABLE:
         raise InputError(
-            f'the steps of minimizer "{plan.first}" are not differentiable (a line search, or the '
+            f'the steps of minimizer "{name}" are not differentiable (a line search, or the '
             f"norm of a vanishing velocity); Automatic() unrolls {' and '.join(_UNROLLABLE)}"
         )
     source = _trimmed(problem, source, live)
     start = _listed(problem, jax.lax.stop_gradient(live), source, species)
     live = replace(live, neighbors=start.neighbors)
     course = Course(live, scales(problem, start)[0], source, species)
-    iteration = minimization(problem, plan.first, plan.fmax, plan.max_steps)
+    iteration = minimization(problem, name, plan.fmax, plan.max_steps)
     try:
         z, info = estimator.run(iteration, problem.start(live), course)
     except NotConverged as error:
@@ -121,8 +123,9 @@ def minimization(problem: Problem, name: str, fmax: float, max_steps: int) -> It
     minimizer = MINIMIZERS[name]
 
     def init(z: jax.Array, course: Course) -> Step:
-        gradient, memory = minimizer.init(_scaled(problem, course), z)
-        return Step(z, gradient, memory)
+        scaled = _scaled(problem, course)
+        gradient = scaled.gradient(z)
+        return Step(z, gradient, minimizer.init(scaled, z, gradient))
 
     def step(state: Step, course: Course) -> Step:
         return minimizer.step(_scaled(problem, course), state.z, state.memory)

@@ -39,7 +39,8 @@ import optax
 jax.config.update("jax_enable_x64", True)
 
 import mdsens as ms  # noqa: E402
-from mdsens.equilibrium.minimizers import Fire, Scaled  # noqa: E402
+from mdsens.equilibrium.minimizers import Fire  # noqa: E402
+from mdsens.equilibrium.scaled import Scaled  # noqa: E402
 from mdsens.implicit import Iteration, WarmImplicit, bilevel, hypergradient  # noqa: E402
 from mdsens.linear import Projector, largest_curvature  # noqa: E402
 from mdsens.neighbors import pair_list  # noqa: E402
@@ -190,7 +191,8 @@ def discs() -> Problem:
         return Scaled(None, lambda z: forces(z.reshape(n, d), logs).reshape(-1) / k, None, None)
 
     def init(x, logs):
-        return x, Fire().init(scaled(logs), x.reshape(-1))[1]
+        problem, z = scaled(logs), x.reshape(-1)
+        return x, Fire().init(problem, z, problem.gradient(z))
 
     def fire(state, logs):
         after = Fire().step(scaled(logs), state[0].reshape(-1), state[1])

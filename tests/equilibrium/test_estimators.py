@@ -12,7 +12,7 @@ import pytest
 
 import mdsens as ms
 from mdsens.equilibrium import search
-from mdsens.equilibrium.minimizers import scales
+from mdsens.equilibrium.scaled import scales
 from mdsens.equilibrium.unrolled import Course, minimization
 from mdsens.errors import InputError, NotConverged
 from mdsens.implicit import Analytic, Automatic, Implicit, Neumann, OneStep
