@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scripts.bench.failing_solves import DOORS, PROMISED, SOLVERS, cases, compiled, eager
+from scripts.bench.failing_solves import DOORS, PROMISED, cases, compiled, eager
 
 
 @pytest.mark.parametrize("solver", ["gmres", "elimination"])
@@ -16,8 +16,8 @@ def test_failures_are_reported(solver: str):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("solver", SOLVERS)
-def test_all_of_them(solver: str):
+@pytest.mark.parametrize("solver", ["cg", "of another system", "default", "default, matrix free"])
+def test_at_every_door(solver: str):
     promised = cases(1, 2, PROMISED)
     results = [*compiled([solver], promised), *eager([solver], [promised[5], promised[-1]])]
     assert [(door, name) for _, door, name, verdict in results if verdict == "silent"] == []
