@@ -11,6 +11,15 @@ Two problems: the pressure of 128 discs (systems/disks_128) by their diameters, 
 validation loss of a regularised logistic regression by its penalties, gradient descent. Beside them
 `relax`, which stops by itself, and its gradient. Times are medians of one run without compilation,
 memory is what XLA plans for temporaries; programs that plan more than --most-bytes are not run.
+
+Measured for the discs (jax 0.10.1, two busy cores; time in units of the steps alone):
+
+    steps    unrolled           checkpointed     implicit
+     1000    9.4    1650 MB     4.0     56 MB    1.3    3.4 MB
+     3000    5.1    4943 MB     3.5     94 MB    0.8    3.4 MB
+    10000    -     16472 MB     5.2    168 MB    1.5    3.4 MB
+
+From 3000 steps on, all three agree to 5e-12; after 300 steps, far from rest, none means anything.
 """
 
 from __future__ import annotations
