@@ -86,7 +86,7 @@ def relax(
         Float32Error: 64-bit floats are off.
     """
     require_float64(params, system.positions, system.cell, pressure)
-    _check_options(minimizer, cell, system)
+    check_options(minimizer, cell, system)
     _check_estimator(estimator)
     problem = Problem(potential, system.pbc, cell)
     plan = Plan(minimizer, float(fmax), int(max_steps), polish)
@@ -143,7 +143,7 @@ def search(
     Non-convergence is an outcome here: `why` says it in a sentence.
     """
     require_float64(params, system.positions, system.cell)
-    _check_options(minimizer, cell, system)
+    check_options(minimizer, cell, system)
     problem = Problem(potential, system.pbc, cell)
     plan = Plan(minimizer, float(fmax), int(max_steps), polish)
     start = _setting(system, (params, system.positions, system.cell, pressure))
@@ -172,7 +172,7 @@ def _plain(problem: Problem, found: Setting, report: Report) -> Minimum:
     return Minimum(s.positions, s.cell, s.neighbors, problem.pbc, report, fixed=s.fixed)
 
 
-def _check_options(minimizer: str, cell: str, system: System) -> None:
+def check_options(minimizer: str, cell: str, system: System) -> None:
     if minimizer not in MINIMIZERS:
         raise InputError(f'minimizer "{minimizer}" is unknown; allowed: {", ".join(MINIMIZERS)}')
     if cell not in CELL_MODES:

@@ -1,0 +1,66 @@
+"""Settings of several members as one, and the neighbour lists of padded systems."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from mdsens.ensembles.buckets import Member
+from mdsens.equilibrium.problem import Problem, Setting
+from mdsens.neighbors import NoPairs, Pairs, pair_list
+
+# Extra list radius as a fraction of the cutoff.
+_SKIN = 1.0
+
+
+def row(tree: Any, k: int) -> Any:
+    """The k-th of stacked trees of NumPy arrays."""
+    return jax.tree.map(lambda x: x[k], tree)
+
+
+def stacked(settings: Sequence[Setting]) -> Setting:
+    """Settings as one with an axis of members in front; their lists may have different room."""
+    room = max(len(s.neighbors.valid) for s in settings)
+    alike = [replace(s, neighbors=_widened(s.neighbors, room)) for s in settings]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *alike)
+
+
+class Lists:
+    """Makes the lists of a bucket and remembers the largest, so that compiled code is used again."""
+
+    def __init__(self, problem: Problem):
+        self._problem = problem
+        self._room = 0
+
+    def start(self, member: Member, pressure: float) -> Setting:
+        """The start of a member, with its list."""
+        s = member.system
+        return Setting(
+            member.params, np.asarray(s.positions, float), np.asarray(s.cell, float),
+            np.asarray(s.fixed), np.asarray(pressure, float), self.at(member, s.positions, s.cell),
+        )  # fmt: skip
+
+    def at(self, member: Member, positions: np.ndarray, cell: np.ndarray) -> Pairs:
+        """The list for a member that stands there; ghosts have no part in it."""
+        if not self._problem.potential.uses_pairs:
+            here = replace(member.system, positions=positions, cell=cell)
+            return jax.tree.map(np.asarray, NoPairs().build(here))
+        radius = (1.0 + _SKIN) * float(self._problem.potential.cutoff(member.params))
+        pairs = pair_list(member.visible(positions, cell), radius, self._room)
+        self._room = len(pairs.valid)
+        return replace(pairs, reference_positions=positions, types=member.system.types)
+
+
+def _widened(pairs: Pairs, room: int) -> Pairs:
+    more = (0, room - len(pairs.valid))
+    return replace(
+        pairs,
+        i=np.pad(pairs.i, more),
+        j=np.pad(pairs.j, more),
+        shift=np.pad(pairs.shift, (more, (0, 0))),
+        valid=np.pad(pairs.valid, more),
+    )
