@@ -37,38 +37,45 @@ class Ended:
 
 def minima(bucket: Bucket, plan: Plan, pressure: float, count: int) -> Iterator[Ended]:
     """The minima of all members, in no particular order."""
-    lists = Lists(bucket.problem)
+    problem, lists, count = bucket.problem, Lists(bucket.problem), min(count, len(bucket.members))
     arrivals = descents(bucket, plan, pressure, count)
     while group := list(islice(arrivals, count)):
-        for ended in _polished(bucket.problem, plan, lists, group, min(count, len(bucket.members))):
-            yield ended if ended.report.converged else _alone(bucket.problem, plan, lists, ended)
+        yield from (_ended(d, d.setting, np.nan, 0, plan) for d in group if d.lost)
+        sane = [d for d in group if not d.lost]
+        if sane:
+            for ended in _polished(problem, plan, lists, sane, count):
+                yield ended if ended.report.converged else _alone(problem, plan, lists, ended)
 
 
 def _polished(
     problem: Problem, plan: Plan, lists: Lists, group: list[Descended], count: int
 ) -> Iterator[Ended]:
-    # A short group repeats its last member, for the sake of the shape.
-    padded = [d.setting for d in group] + [group[-1].setting] * (count - len(group))
-    there, newton_steps = jax.device_get(_polish(problem, stacked(padded)))
-    rows = [row(there, k) for k in range(len(group))]
-    renewed = [
+    """Newton's method for all; a group of less than `count` repeats its last, for the shape."""
+
+    def full(settings: list[Setting]) -> Setting:
+        return stacked(settings + settings[-1:] * (count - len(settings)))
+
+    there, newton_steps = jax.device_get(_polish(problem, full([d.setting for d in group])))
+    settings = [row(there, k) for k in range(len(group))]
+    settings = [
         replace(s, neighbors=lists.at(d.member, s.positions, s.cell))
-        for s, d in zip(rows, group, strict=True)
+        for s, d in zip(settings, group, strict=True)
     ]
-    residual = np.asarray(
-        _residuals(problem, stacked(renewed + renewed[-1:] * (count - len(group))))
-    )
+    residuals = np.asarray(_residuals(problem, full(settings)))
     for k, d in enumerate(group):
-        found = float(residual[k])
-        report = Report(
-            converged=found <= plan.fmax,
-            residual=found,
-            steps=d.steps,
-            newton_steps=int(newton_steps[k]),
-            neighbors_valid=True,
-            finite=bool(np.isfinite(found)),
-        )
-        yield Ended(d.member, renewed[k], report)
+        yield _ended(d, settings[k], float(residuals[k]), int(newton_steps[k]), plan)
+
+
+def _ended(d: Descended, setting: Setting, residual: float, newton_steps: int, plan: Plan) -> Ended:
+    report = Report(
+        converged=residual <= plan.fmax,
+        residual=residual,
+        steps=d.steps,
+        newton_steps=newton_steps,
+        neighbors_valid=True,
+        finite=bool(np.isfinite(residual)),
+    )
+    return Ended(d.member, setting, report)
 
 
 def _alone(problem: Problem, plan: Plan, lists: Lists, ended: Ended) -> Ended:
@@ -84,7 +91,9 @@ def _alone(problem: Problem, plan: Plan, lists: Lists, ended: Ended) -> Ended:
         fixed=padded.fixed[:n],
     )
     left = replace(plan, max_steps=plan.max_steps - first.steps)
-    found, report, _ = find_minimum(problem, visible, member.visible(padded.positions, padded.cell), left, None)
+    found, report, _ = find_minimum(
+        problem, visible, member.visible(padded.positions, padded.cell), left, None
+    )
     positions = np.concatenate([np.asarray(found.positions), padded.positions[n:]])
     cell = np.asarray(found.cell)
     there = replace(

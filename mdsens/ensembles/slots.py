@@ -18,7 +18,7 @@ import numpy as np
 
 from mdsens.ensembles.buckets import Bucket, Member
 from mdsens.ensembles.stacks import Lists, stacked
-from mdsens.equilibrium.descent import Progress, Units, begin, descend, patience
+from mdsens.equilibrium.descent import Progress, Units, begin, descend
 from mdsens.equilibrium.newton import measure
 from mdsens.equilibrium.plan import Plan
 from mdsens.equilibrium.problem import Problem, Setting
@@ -34,11 +34,15 @@ _NEAR = 1e-8
 
 @dataclass(frozen=True, eq=False)
 class Descended:
-    """Where the descent of a member ended after so many steps, with a list that holds there."""
+    """Where the descent of a member ended after so many steps, with a list that holds there.
+
+    One that is `lost`, its forces no numbers any more, is where it started.
+    """
 
     member: Member
     setting: Setting
     steps: int
+    lost: bool
 
 
 class _Courses(NamedTuple):
@@ -81,19 +85,22 @@ class _Batch:
         self._courses, *there = _go_on(
             self._problem, self._plan, stacked(self._settings), self._courses, active
         )
-        fresh, steps, ended, positions, cells = jax.device_get(
-            (self._courses.progress.fresh, self._courses.progress.steps, *there)
-        )
+        progress = self._courses.progress
+        told = (progress.residual, progress.fresh, progress.steps, *there)
+        residual, fresh, steps, ended, positions, cells = jax.device_get(told)
         for k in taken:
-            member, setting, holds = self._members[k], self._settings[k], fresh[k]
-            if member is None or (holds and not ended[k]):
+            member, setting = self._members[k], self._settings[k]
+            lost = not np.isfinite(residual[k])
+            if member is None or not (lost or ended[k] or not fresh[k]):
                 continue
-            pairs = self._lists.at(member, positions[k], cells[k])
-            self._settings[k] = replace(setting, neighbors=pairs)
-            if holds:
-                arrived = replace(self._settings[k], positions=positions[k], cell=cells[k])
-                yield Descended(member, arrived, int(steps[k]))
+            if not lost:
+                pairs = self._lists.at(member, positions[k], cells[k])
+                setting = self._settings[k] = replace(setting, neighbors=pairs)
+            if not lost and ended[k]:
+                setting = replace(setting, positions=positions[k], cell=cells[k])
+            if lost or ended[k]:
                 self._members[k] = None
+                yield Descended(member, setting, int(steps[k]), lost)
 
     def refill(self, waiting: deque[Member]) -> None:
         """The next members take the empty slots, once there are enough of these."""
@@ -105,7 +112,9 @@ class _Batch:
             self._members[k] = member = waiting.popleft()
             self._settings[k] = self._lists.start(member, self._pressure)
         begun = _begin(self._problem, self._plan.first, self._plan.fmax, stacked(self._settings))
-        self._courses = _merged(np.isin(np.arange(len(self._members)), entering), begun, self._courses)
+        self._courses = _merged(
+            np.isin(np.arange(len(self._members)), entering), begun, self._courses
+        )
 
 
 @partial(jax.jit, static_argnames=("problem", "name"))
@@ -127,11 +136,11 @@ def _go_on(
     """Courses, who ended, positions and cells after a round; only active slots move."""
 
     def one(setting: Setting, c: _Courses, active: jax.Array) -> Any:
-        before = c.progress._replace(fresh=jnp.asarray(True))
-        budget = jnp.where(active, jnp.minimum(before.steps + _ROUND, plan.max_steps), 0)
-        p = descend(problem, plan.first, setting, c.units, c.goal, budget, before)
-        ended = (p.residual <= c.goal) | ~jnp.isfinite(p.residual)
-        ended |= (p.steps >= plan.max_steps) | (p.idle >= patience(plan.first))
+        budget = jnp.where(active, jnp.minimum(c.progress.steps + _ROUND, plan.max_steps), 0)
+        p = descend(problem, plan.first, setting, c.units, c.goal, budget, c.progress)
+        ended = (p.fresh & ((p.steps < budget) | (p.residual <= c.goal))) | (
+            p.steps >= plan.max_steps
+        )
         return c._replace(progress=p), ended, *problem.configuration(p.z, setting)
 
     return jax.vmap(one)(settings, courses, active)
