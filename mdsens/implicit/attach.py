@@ -100,18 +100,15 @@ def solve_linear(solve: Certified, matvec: Callable[[Any], Any], b: Any) -> Any:
     def product(x: jax.Array) -> jax.Array:
         return ravel_pytree(matvec(unravel(x)))[0]
 
-    def flat_solve(solve: Certified) -> Callable[..., jax.Array]:
-        def solve_flat(flat_matvec: Callable[[jax.Array], jax.Array], r: jax.Array) -> jax.Array:
-            x = solve(lambda y: unravel(flat_matvec(ravel_pytree(y)[0])), unravel(r))
-            return ravel_pytree(x)[0]
-
-        return solve_flat
+    def solve_flat(flat_matvec: Callable[[jax.Array], jax.Array], r: jax.Array) -> jax.Array:
+        x = solve(lambda y: unravel(flat_matvec(ravel_pytree(y)[0])), unravel(r))
+        return ravel_pytree(x)[0]
 
     x = jax.lax.custom_linear_solve(
         product,
         guard(flat, Side.INPUT),
-        flat_solve(solve),
-        flat_solve(solve.for_cotangents()),
+        solve_flat,
+        solve_flat,
         symmetric=solve.symmetric,
     )
     return unravel(guard(x, Side.OUTPUT))

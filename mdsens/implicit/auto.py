@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -33,17 +33,11 @@ class Auto(Certified):
         dense_limit: largest number of unknowns for which any A is materialised.
         elimination_limit: the same for an A that is not symmetric; n = 4000 takes a few seconds.
         rtol: largest relative residual accepted.
-        project: b is projected onto the range of a singular A; otherwise it must lie there.
     """
 
     dense_limit: int = 1000
     elimination_limit: int = 4000
     rtol: float = 1e-12
-    project: bool = False
-
-    def for_cotangents(self) -> Auto:
-        """The same, of any right-hand side what lies in the range."""
-        return replace(self, project=True)
 
     def __call__(self, matvec: Matvec, b: Any) -> Any:
         """x with A x = b for pytrees; all NaN if it cannot be had."""
@@ -55,13 +49,13 @@ class Auto(Certified):
 
         if flat.size <= self.dense_limit:
             return unravel(self._eliminated(product, flat))
-        wanted = Wanted(self.rtol, project=self.project)
+        wanted = Wanted(self.rtol)
         others = partial(self._unsymmetric, product, flat, wanted)
         return unravel(solve_matrix_free(product, flat, wanted, others))
 
     def _eliminated(self, product: Matvec, b: jax.Array) -> jax.Array:
         matrix = jax.vmap(product, out_axes=1)(jnp.eye(b.size))
-        return solve_matrix(matrix, b, self.rtol, self.project)
+        return solve_matrix(matrix, b, self.rtol)
 
     def _unsymmetric(self, product: Matvec, b: jax.Array, wanted: Wanted) -> jax.Array:
         if b.size <= self.elimination_limit:

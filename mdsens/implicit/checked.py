@@ -26,8 +26,6 @@ _ORTHOGONAL = 1e-12
 _ROUNDING = 8.0
 # What rounding makes of A^T r must be smaller than soft modes do, for A^T r to mean anything.
 _CLEAR = 1e-8
-# |r| / |b| up to which b counts as lying in the range of a singular A.
-IN_RANGE = 1e-7
 # |A| |x| / |b|, a condition number from below: above it too few digits are left in x, and what A^T r
 # shows is rounding.
 _VISIBLE = 1e10
@@ -45,13 +43,11 @@ class Wanted(NamedTuple):
     Attributes:
         rtol: largest relative residual accepted.
         rounds: calls of the solver at most.
-        project: whether a residual may be left that is orthogonal to the range of A.
         aim: relative residual from which there is nothing to improve; 0 for rounding.
     """
 
     rtol: float
     rounds: int = 6
-    project: bool = False
     aim: float = 0.0
 
 
@@ -93,8 +89,8 @@ def refine_unknown(
         left, rounding = jnp.linalg.norm(s.left), _ROUNDING * EPS * norm * s.last
         orthogonal = (norm > 0) & (s.slope <= norm * jnp.maximum(_ORTHOGONAL * left, rounding))
         orthogonal = orthogonal & (rounding <= _CLEAR * left)
-        least = orthogonal & ((r <= IN_RANGE * one) | wanted.project)
-        return ((r <= allowance(one, x, norm, wanted.rtol)) | least) & (norm * x <= _VISIBLE * one)
+        solved = (r <= allowance(one, x, norm, wanted.rtol)) | orthogonal
+        return solved & (norm * x <= _VISIBLE * one)
 
     def again(s: _State) -> _State:
         old = jnp.linalg.norm(s.left)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy.linalg import lu_factor, lu_solve
 
-from mdsens.implicit.checked import IN_RANGE, arbitrary, where_needed
+from mdsens.implicit.checked import arbitrary, where_needed
 from mdsens.linear.accuracy import EPS, allowance
 
 # Singular values below this fraction of the largest are rounding: products with A are good to about
@@ -27,17 +27,17 @@ _REGULAR = 1e-10
 
 
 # Compiled once per shape, so that eager derivatives do not compile anew at every call.
-@partial(jax.jit, static_argnames=("rtol", "project"))
-def solve_matrix(matrix: jax.Array, b: jax.Array, rtol: float, project: bool) -> jax.Array:
-    """x = A^+ b for A (n, n) and b (n,); NaN where the residual betrays a failure, where A is
-    neither regular nor singular, and, unless `project`, where b is not in the range of A."""
+@partial(jax.jit, static_argnames="rtol")
+def solve_matrix(matrix: jax.Array, b: jax.Array, rtol: float) -> jax.Array:
+    """x = A^+ b for A (n, n) and b (n,); NaN where the residual betrays a failure, and where
+    A is neither regular nor singular."""
     factor = lu_factor(matrix)
     singular = _smallest(factor, b.shape[0]) <= _REGULAR * jnp.linalg.norm(matrix)
     symmetric = _is_symmetric(matrix)
     x = _eliminate(matrix, factor, b)
     x = where_needed(singular & symmetric, lambda: _by_eigenvectors(matrix, b), x)
     x = where_needed(singular & ~symmetric, lambda: _by_singular_vectors(matrix, b), x)
-    return jnp.where(_solves(matrix, x, b, rtol, project), x, jnp.nan)
+    return jnp.where(_solves(matrix, x, b, rtol), x, jnp.nan)
 
 
 def _eliminate(matrix: jax.Array, factor: tuple, b: jax.Array) -> jax.Array:
@@ -82,11 +82,10 @@ def _inverse(values: jax.Array) -> jax.Array:
     return jnp.where(doubtful, jnp.nan, inverse)
 
 
-def _solves(matrix: jax.Array, x: jax.Array, b: jax.Array, rtol: float, project: bool) -> jax.Array:
+def _solves(matrix: jax.Array, x: jax.Array, b: jax.Array, rtol: float) -> jax.Array:
     r = b - matrix @ x
     norm, left = jnp.linalg.norm(matrix), jnp.linalg.norm(r)
     # A = 0 says nothing about x (the root of x^2 = theta at 0): no minimum-norm answer then.
-    size = jnp.linalg.norm(b)
-    allowed = allowance(size, jnp.linalg.norm(x), norm, rtol)
+    allowed = allowance(jnp.linalg.norm(b), jnp.linalg.norm(x), norm, rtol)
     orthogonal = (norm > 0) & (jnp.linalg.norm(matrix.T @ r) <= norm * allowed)
-    return (left <= allowed) | (orthogonal & ((left <= IN_RANGE * size) | project))
+    return (left <= allowed) | orthogonal

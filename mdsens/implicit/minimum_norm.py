@@ -29,7 +29,7 @@ _TOL = 1e-13
 
 def minimum_norm(matvec: Matvec, b: jax.Array, wanted: Wanted) -> tuple[jax.Array, jax.Array]:
     """(x, whether it is right) for symmetric A and b (n,)."""
-    solve = _stages(matvec, b.size, 3 if wanted.project else 1)
+    solve = _stages(matvec, b.size)
     return refine_unknown(matvec, matvec, solve, b, wanted._replace(aim=wanted.rtol))
 
 
@@ -39,7 +39,7 @@ class _Stage(NamedTuple):
     x: jax.Array
 
 
-def _stages(matvec: Matvec, n: int, most: int) -> Matvec:
+def _stages(matvec: Matvec, n: int) -> Matvec:
     limit = 5 * n + 100
 
     def minres(r: jax.Array) -> jax.Array:
@@ -54,9 +54,9 @@ def _stages(matvec: Matvec, n: int, most: int) -> Matvec:
             left = jnp.linalg.norm(b - matvec(x))
             consistent = (s.number == 0) & (left <= _CONSISTENT * jnp.linalg.norm(b))
             rhs = jnp.where(s.number == 0, matvec(b), x)
-            return _Stage(jnp.where(consistent, most, s.number + 1), rhs, x)
+            return _Stage(jnp.where(consistent, 3, s.number + 1), rhs, x)
 
         start = _Stage(jnp.asarray(0), b, jnp.zeros_like(b))
-        return lax.while_loop(lambda s: s.number < most, next_stage, start).x
+        return lax.while_loop(lambda s: s.number < 3, next_stage, start).x
 
     return solve

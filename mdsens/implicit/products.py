@@ -84,7 +84,7 @@ def root_vjp(
     floats, rebuild = differentiable(args)
     transpose = jax.vjp(lambda x: optimality_fun(x, *args), sol)[1]
     negative = jax.tree_util.tree_map(lambda v: -jnp.asarray(v), cotangent)
-    w = _solve(trusted(solve).for_cotangents(), lambda u: transpose(u)[0], negative)
+    w = _solve(trusted(solve), lambda u: transpose(u)[0], negative)
     pull = jax.vjp(lambda *theta: optimality_fun(sol, *rebuild(theta)), *floats)[1]
     return like_args(args, pull(w))
 

@@ -11,15 +11,15 @@ where it misses; any other callable is wrapped in `Refined`, which checks its an
     A = A^T, A modes = 0                 the same with Projector.complement(modes)
     how to solve with it                 your function, or Refined(function, symmetric=True)
 
-Where A is singular and nobody said so, AUTO and `Refined` ask which side b comes from. Forwards
-b = -B t must lie in the range of A, or the root has no derivative along t. Backwards b is a
-cotangent, and may be anything: it is projected onto the range.
+Where A is singular, b is projected onto its range: a cotangent may be anything. AUTO then gives the
+minimum-norm answer in forward and in reverse mode alike. A direction t whose B t leaves the range,
+as at a fold, has no derivative, and A^+ does not say so; `certify` does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -47,10 +47,6 @@ class Certified:
     def __call__(self, matvec: Matvec, b: Any) -> Any:
         """x with A x = b; all NaN if it cannot be had."""
         raise NotImplementedError
-
-    def for_cotangents(self) -> Certified:
-        """The solve for A^T w = v, v a cotangent."""
-        return self
 
 
 def certified(solve: Callable[..., Any]) -> Certified:
@@ -81,26 +77,20 @@ class Refined(Certified):
     that diverges, or was made for another kind of matrix, stalls and is found out. Rounds go on to
     rounding: a residual of 1e-12 may hide an error of 1e-6 at a condition number of 1e6.
 
-    Of a singular A the solution is the one that `solve` picks, up to null vectors.
+    Of a singular A a residual may remain that is orthogonal to its range, |A^T r| = 0 to rounding;
+    the solution is the one that `solve` picks, up to null vectors.
 
     Attributes:
         solve: the callable; an attribute so that its arrays, if it is a pytree, may be traced.
         symmetric: see `Certified`.
         rtol: largest relative residual accepted.
         rounds: calls of `solve` at most.
-        project: b is projected onto the range of a singular A, that is, a residual may remain if it
-            is orthogonal to the range, |A^T r| = 0 to rounding. Otherwise b must lie in the range.
     """
 
     solve: Callable[..., Any]
     symmetric: bool = field(default=False, metadata={"static": True})
     rtol: float = field(default=1e-12, metadata={"static": True})
     rounds: int = field(default=10, metadata={"static": True})
-    project: bool = field(default=False, metadata={"static": True})
-
-    def for_cotangents(self) -> Refined:
-        """The same, of any right-hand side what lies in the range."""
-        return replace(self, project=True)
 
     def __call__(self, matvec: Matvec, b: Any) -> Any:
         """x with A x = b; all NaN if it cannot be had."""
@@ -115,6 +105,6 @@ class Refined(Certified):
             return ravel_pytree(x)[0]
 
         transpose = product if self.symmetric else transposed(product, flat)
-        wanted = Wanted(self.rtol, self.rounds, self.project)
+        wanted = Wanted(self.rtol, self.rounds)
         x, good = refine_unknown(product, transpose, inner, flat, wanted)
         return unravel(jnp.where(good, x, jnp.nan))

@@ -216,8 +216,8 @@ BOTH_SIDES = {
 
 
 @pytest.mark.parametrize("solve", BOTH_SIDES.values(), ids=BOTH_SIDES)
-def test_a_direction_in_which_there_is_no_root(solve):
-    """A ring of springs bears forces of sum zero, and no others; reverse mode projects onto them."""
+def test_forward_and_reverse_mode_have_one_jacobian(solve):
+    """A ring of springs bears forces of sum zero; others are projected onto them."""
 
     def at(theta):
         return attach(lambda x, t: ring() @ x - t, jnp.zeros(N), (theta,), solve)
@@ -226,25 +226,12 @@ def test_a_direction_in_which_there_is_no_root(solve):
         return jax.jvp(at, (jnp.zeros(N),), (t,))[1]
 
     forces = WEIGHTS[:N] - jnp.mean(WEIGHTS[:N])
-    found = jax.jit(jax.vmap(slope))(jnp.stack([forces, forces + 1e-3]))
     expected = np.linalg.pinv(ring()) @ forces
-    np.testing.assert_allclose(found[0], expected, atol=1e-9 * np.abs(expected).max())
-    assert np.all(np.isnan(found[1]))
+    for found in jax.jit(jax.vmap(slope))(jnp.stack([forces, forces + 1e-3])):
+        np.testing.assert_allclose(found, expected, atol=1e-9 * np.abs(expected).max())
     np.testing.assert_allclose(
         compiled(ring(), solve), expected, atol=1e-9 * np.abs(expected).max()
     )
-
-
-def test_a_fold():
-    """x^2 = theta at 0, beside a root that is regular."""
-
-    def at(theta):
-        return attach(lambda x, t: jnp.array([x[0] ** 2, x[1]]) - t, jnp.zeros(2), (theta,))
-
-    fold, regular = jnp.eye(2)
-    with pytest.raises(DerivativeUndefined):
-        jax.jvp(at, (jnp.zeros(2),), (fold,))
-    np.testing.assert_allclose(jax.jvp(at, (jnp.zeros(2),), (regular,))[1], regular)
 
 
 @pytest.mark.parametrize("condition, defined", [(1e9, True), (1e11, False)])

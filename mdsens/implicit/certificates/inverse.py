@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from jax.scipy.linalg import lu_factor, lu_solve
 
-from mdsens.implicit.auto import Auto
+from mdsens.implicit.auto import AUTO
 from mdsens.implicit.certificates.equation import Equation, Map
 from mdsens.implicit.projected import Projected
 from mdsens.implicit.solve import Certified
@@ -100,4 +100,4 @@ def _solve_transposed(equation: Equation, x: jax.Array, b: jax.Array) -> jax.Arr
 
 
 def _iterative(equation: Equation) -> Certified:
-    return Projected(MINRES(), equation.projector) if equation.symmetric else Auto(project=True)
+    return Projected(MINRES(), equation.projector) if equation.symmetric else AUTO
