@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from mdsens.derivatives.linearization import Linearization
+from mdsens.derivatives.linearization import ROUGH, Linearization
 from mdsens.observables.elasticity import WITH_DISPLACEMENTS
 
 
@@ -31,5 +31,5 @@ def bound(
     if z is not None:
         positions, cell = line.problem.configuration(jnp.asarray(z), line.setting)
         there = replace(line.setting, positions=positions, cell=cell)
-        u, _ = line.nonaffine_near(there, u)
+        u, _ = line.nonaffine_near(there, u, ROUGH)
     return Partial(WITH_DISPLACEMENTS[observable], u), residual

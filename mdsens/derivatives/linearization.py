@@ -6,21 +6,28 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
-from mdsens.equilibrium.linearized import assembled_hessian, backbone, operator_at, solver_for
+from mdsens.equilibrium.linearized import (
+    assembled_hessian,
+    backbone,
+    operator_at,
+    solved_by,
+    solver_for,
+)
 from mdsens.equilibrium.newton import measure
-from mdsens.equilibrium.problem import Problem, Setting
-from mdsens.equilibrium.scaled import scales
+from mdsens.equilibrium.problem import Problem, Setting, spacing
 from mdsens.errors import InputError
 from mdsens.gauge import zero_modes
 from mdsens.linear import (
+    AssembledCG,
+    HostSolver,
+    Inverse,
     Operator,
     Projector,
-    SolveInfo,
     SparseDirect,
     SparseFactor,
+    largest_eigenvalue,
     lowest_eigenvalues,
     named,
 )
@@ -28,6 +35,10 @@ from mdsens.observables.nonaffine import imbalance, no_displacements
 
 # An eigenvalue below this fraction of the largest is a zero mode that nothing explains.
 _ZERO = 1e-10
+# Of the lowest eigenvalue, relative.
+_LOWEST = 1e-3
+# Relative residual of solutions that tell how far off another one is.
+ROUGH = 1e-3
 # Remainders below this fraction of their right-hand side are round-off.
 _NOISE = 1e-13
 
@@ -42,7 +53,7 @@ class Linearization:
         rattlers: (N,) bool.
         zero_modes: rigid motions removed.
         operator: H by its action, with blocks and, if assembled, the matrix.
-        solver: a linear solver, or the factor of a direct one.
+        solver: what has been made of the matrix, or a solver that needs none.
         why: which and why, in words.
         largest: the largest curvature.
         length: the particle spacing.
@@ -65,10 +76,13 @@ class Linearization:
     negative: int
     sound: bool
 
-    def solve(self, rhs: Any) -> tuple[np.ndarray, float]:
+    def solve(self, rhs: Any, rtol: float | None = None) -> tuple[np.ndarray, float]:
         """(P H P)^+ rhs for rhs (n, k), and the largest true relative residual.
 
         A column of zeros has the solution zero, without a solve.
+
+        Args:
+            rtol: a larger relative residual to be content with, where that saves time.
 
         Raises:
             DerivativeUndefined: a column missed its tolerance.
@@ -78,19 +92,26 @@ class Linearization:
         needed = np.any(rhs != 0.0, axis=0)
         if not needed.any():
             return x, 0.0
-        found, info = apply_inverse(self.solver, self.operator, self.projector, rhs[:, needed])
+        if isinstance(self.solver, Inverse):
+            found, info = self.solver.solve(rhs[:, needed], rtol)
+        else:
+            found, info = solved_by(
+                self.solver, self.problem, self.setting, self.projector, rhs[:, needed]
+            )
         info.raise_if_failed()
         x[:, needed] = np.asarray(found)
         return x, float(np.max(np.asarray(info.residual), initial=0.0))
 
-    def solve_at_fixed_strain(self, rhs: np.ndarray) -> tuple[np.ndarray, float]:
+    def solve_at_fixed_strain(
+        self, rhs: np.ndarray, rtol: float | None
+    ) -> tuple[np.ndarray, float]:
         """The same with strain imposed instead of free: displacements, and strains of zero, (n, k).
 
         The factor of a free cell is that of displacements and strain, A = [[H, B], [B^T, C]]. With
         A (x, s) = (b, 0) and A (Y, S) = (0, 1) block elimination gives H^-1 b = x - Y S^-1 s.
         """
         strains = self.setting.positions.size
-        x, residual = self.solve(rhs)
+        x, residual = self.solve(rhs, rtol)
         y, missed = self.solve(np.eye(len(rhs), len(rhs) - strains, -strains))
         return x - y @ np.linalg.solve(y[strains:], x[strains:]), max(residual, missed)
 
@@ -99,13 +120,15 @@ class Linearization:
         """Displacements U (N d, v) that answer a unit of each strain, and their residual."""
         return self.nonaffine_near(self.setting, np.asarray(no_displacements(self.setting)))
 
-    def nonaffine_near(self, setting: Setting, u: np.ndarray) -> tuple[np.ndarray, float]:
+    def nonaffine_near(
+        self, setting: Setting, u: np.ndarray, rtol: float | None = None
+    ) -> tuple[np.ndarray, float]:
         """U at a setting near the state, starting from a U near it."""
         fixed = Problem(self.problem.potential, self.problem.pbc)
         rows = ((0, self.operator.size - len(u)), (0, 0))
         still = no_displacements(setting)
         forces, left = (np.pad(imbalance(fixed, setting, v), rows) for v in (still, u))
-        step, residual = self.solve_at_fixed_strain(-self.remainder(forces, forces - left))
+        step, residual = self.solve_at_fixed_strain(-self.remainder(forces, forces - left), rtol)
         return u + step[: len(u)], residual
 
     def remainder(self, rhs: Any, product: Any) -> np.ndarray:
@@ -134,8 +157,13 @@ class Linearization:
         return self.largest / max(lowest, 1e-300)
 
 
-def linearize(problem: Problem, setting: Setting, solver: str, rtol: float) -> Linearization:
+def linearize(
+    problem: Problem, setting: Setting, solver: str, rtol: float, spent: Inverse | None = None
+) -> Linearization:
     """Remove what does not move, assemble or not, factorise or not, and look at the spectrum.
+
+    Args:
+        spent: the factor of a state nearby, used where it is near enough.
 
     Raises:
         InputError: solver = "sparse" for a potential without local terms.
@@ -143,33 +171,34 @@ def linearize(problem: Problem, setting: Setting, solver: str, rtol: float) -> L
     here = backbone(problem, setting)
     projector = here.projector
     operator = operator_at(problem, here.setting)
-    largest, force = map(float, scales(problem, here.setting))
     chosen, why = _chosen(solver, problem, operator.size, rtol)
-    factor = None
-    if isinstance(chosen, SparseDirect):
-        matrix = assembled_hessian(problem, here.setting)
-        operator = replace(operator, matrix=matrix)
-        chosen = factor = chosen.factorize(matrix, projector)
-    spectrum = lowest_eigenvalues(operator, projector, 1, factor=factor)
+    if isinstance(chosen, HostSolver):
+        chosen = _inverse(chosen, assembled_hessian(problem, here.setting), projector, spent)
+        operator = replace(operator, matrix=chosen.matrix)
+    factor = chosen if isinstance(chosen, SparseFactor) else None
+    spectrum = lowest_eigenvalues(operator, projector, 1, factor, _LOWEST)
+    start = np.random.default_rng(0).normal(size=operator.size)
+    largest, length = largest_eigenvalue(operator.on_host, start), float(spacing(setting))
     return Linearization(
         problem, here.setting, projector, np.asarray(here.rattlers), int(zero_modes(projector)),
-        operator, chosen, why, largest, force / largest, spectrum.values, spectrum.negative, bool(here.sound),
+        operator, chosen, why, largest, length, spectrum.values, spectrum.negative, bool(here.sound),
     )  # fmt: skip
 
 
-def newton_correction(line: Linearization) -> np.ndarray:
+def _inverse(
+    solver: HostSolver, matrix: Any, projector: Projector, spent: Inverse | None
+) -> Inverse:
+    if isinstance(solver, SparseDirect) and spent is not None:
+        renewed = spent.renewed(matrix, projector, solver.rtol)
+        if renewed is not None:
+            return renewed
+    return solver.factorize(matrix, projector)
+
+
+def newton_correction(line: Linearization, rtol: float | None = None) -> np.ndarray:
     """The Newton step left over at the state, (n,): how far the minimum may still be."""
     gradient = np.asarray(measure(line.problem, line.setting)[0])
-    return -line.solve(gradient[:, None])[0][:, 0]
-
-
-def apply_inverse(
-    solver: Any, operator: Operator, projector: Projector, rhs: np.ndarray
-) -> tuple[Any, SolveInfo]:
-    """`solver` is a factor (which knows its matrix) or a solver (which is told)."""
-    if isinstance(solver, SparseFactor):
-        return solver.solve(rhs)
-    return solver.solve(operator, jnp.asarray(rhs), projector)
+    return -line.solve(gradient[:, None], rtol)[0][:, 0]
 
 
 def _chosen(solver: str, problem: Problem, n: int, rtol: float) -> tuple[Any, str]:
@@ -180,4 +209,6 @@ def _chosen(solver: str, problem: Problem, n: int, rtol: float) -> tuple[Any, st
             f'solver = "sparse" needs a potential with known local terms, and '
             f'{problem.potential.kind} has none; use "auto", "dense", "cg" or "minres"'
         )
+    if solver == "cg" and problem.potential.is_local:
+        return AssembledCG(rtol, problem.dimension), "cg, as asked, on the assembled matrix"
     return named(solver, rtol), f"{solver}, as asked"

@@ -160,7 +160,7 @@ def predict(
     found = search(potential, params, system, **relax_options)
     if found.why:
         raise NotConverged(found.why)
-    line = linearize(found.problem, found.setting, solver, rtol)
+    line = linearize(found.problem, found.setting, solver, rtol, found.factor)
     if reason := why_undefined(line):
         raise DerivativeUndefined(reason)
     series = taylor_series(line, path, order)

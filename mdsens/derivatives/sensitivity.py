@@ -10,7 +10,12 @@ import numpy as np
 
 from mdsens.derivatives.bound import bound
 from mdsens.derivatives.kernels import measured
-from mdsens.derivatives.linearization import Linearization, linearize, newton_correction
+from mdsens.derivatives.linearization import (
+    ROUGH,
+    Linearization,
+    linearize,
+    newton_correction,
+)
 from mdsens.derivatives.record import (
     Derivatives,
     certificate,
@@ -78,7 +83,7 @@ def sensitivity(
     if found.why:
         raise NotConverged(found.why, timed(result, clock, relax_seconds, 0.0))
     report("certify", 0, None, "spectrum of the Hessian")
-    line = linearize(found.problem, found.setting, solver, rtol)
+    line = linearize(found.problem, found.setting, solver, rtol, found.factor)
     reason = why_undefined(line)
     if reason:
         # Neither is there an answer to strain.
@@ -146,7 +151,7 @@ def _differentiate(request: Request, line: Linearization, report: Progress) -> D
     if not theta or not wanted:
         return {}
     shapes = {name: shape_of(line, bound(line, f)[0]) for name, f in wanted.items()}
-    correction = newton_correction(line)
+    correction = newton_correction(line, ROUGH)
     out: Derivatives = {name: {} for name in wanted}
 
     def keep(name: str, parameter: str, mode: str, total: Any) -> None:

@@ -26,7 +26,7 @@ from mdsens.derivatives.kernels import (
     hessian_columns,
     moved_positions,
 )
-from mdsens.derivatives.linearization import Linearization
+from mdsens.derivatives.linearization import ROUGH, Linearization
 
 # Right-hand sides solved together: enough to use the memory bandwidth, few enough to fit.
 _BLOCK = 128
@@ -174,9 +174,9 @@ def _kernels(
 
 
 def change(line: Linearization, z: np.ndarray, x: np.ndarray, rhs: Any) -> np.ndarray:
-    """What x lacks of the solution at z: (P H P)^+ (rhs - H(z) x), with the factor at hand."""
+    """What x lacks of the solution at z, roughly: (P H P)^+ (rhs - H(z) x)."""
     product = hessian_columns(line.problem, z, line.setting, x)
-    return line.solve(line.remainder(rhs, product))[0]
+    return line.solve(line.remainder(rhs, product), ROUGH)[0]
 
 
 def _total(

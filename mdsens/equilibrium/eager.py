@@ -18,7 +18,7 @@ from mdsens.equilibrium.plan import FLOOR, Plan
 from mdsens.equilibrium.polish import polish
 from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.equilibrium.scaled import scales
-from mdsens.linear import SparseFactor
+from mdsens.linear import Inverse
 from mdsens.state import Report
 from mdsens.system import System
 
@@ -33,7 +33,7 @@ _NEWTON_RTOL = 1e-4
 
 def find_minimum(
     problem: Problem, setting: Setting, system: System, plan: Plan, progress: Progress | None
-) -> tuple[Setting, Report, SparseFactor | None]:
+) -> tuple[Setting, Report, Inverse | None]:
     """The state found from `setting`, with a list valid there, the report, and the last sparse
     factor of the polish (see `Polished`)."""
     lists = Lists(problem, setting, system)
@@ -59,7 +59,7 @@ class _Search:
         self.steps = self.newton_steps = 0
         self.residual = np.inf
         self.solver: Any = None
-        self.factor: SparseFactor | None = None
+        self.factor: Inverse | None = None
 
     @property
     def exhausted(self) -> bool:

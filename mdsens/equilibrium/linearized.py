@@ -13,7 +13,7 @@ import scipy.sparse
 
 from mdsens.equilibrium.problem import Problem, Setting, spacing
 from mdsens.gauge import rattlers, rigid_projector
-from mdsens.linear import Operator, Projector, choose
+from mdsens.linear import Operator, Projector, SolveInfo, choose
 from mdsens.potentials import LocalHessian
 
 # Energy of a rattler's contacts, in units of stiffness times spacing squared, that is round-off:
@@ -95,9 +95,23 @@ def solver_for(problem: Problem, n: int, traced: bool, rtol: float = 1e-10) -> t
 
 def operator_at(problem: Problem, setting: Setting) -> Operator:
     """The Hessian of W at z = 0, by its action, with blocks for preconditioning where known."""
-    z = problem.start(setting)
     blocks = diagonal_blocks(problem, setting) if len(problem.strain_basis()) == 0 else None
-    return Operator(lambda v: problem.hessian_product(z, setting, v), z.size, blocks)
+    size = problem.start(setting).size
+    return Operator(lambda v: _hessian_product(problem, setting, v), size, blocks)
+
+
+@partial(jax.jit, static_argnames="problem")
+def _hessian_product(problem: Problem, setting: Setting, v: jax.Array) -> jax.Array:
+    return problem.hessian_product(problem.start(setting), setting, v)
+
+
+@partial(jax.jit, static_argnames=("problem", "solver"))
+def solved_by(
+    solver: Any, problem: Problem, setting: Setting, projector: Projector, rhs: jax.Array
+) -> tuple[jax.Array, SolveInfo]:
+    """(P H P)^+ rhs by a traceable solver, compiled once; a loop run from eager code would be
+    compiled each time."""
+    return solver.solve(operator_at(problem, setting), rhs, projector)
 
 
 def cholesky(problem: Problem, here: Backbone) -> tuple[jax.Array, jax.Array]:

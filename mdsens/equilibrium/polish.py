@@ -19,7 +19,7 @@ from mdsens.equilibrium.newton import (
     newton_step,
 )
 from mdsens.equilibrium.problem import Problem, Setting
-from mdsens.linear import SparseDirect, SparseFactor
+from mdsens.linear import HostSolver, Inverse
 
 # A factor whose step leaves more of the residual than this is replaced.
 _STALE = 0.1
@@ -27,13 +27,13 @@ _STALE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class Polished:
-    """Where the polish ended: the state, its residual, the steps made, and the last sparse factor
-    of the Hessian, of a state nearby (None without one)."""
+    """Where the polish ended: the state, its residual, the steps made, and what was last made of
+    the Hessian of a state nearby (None without a matrix)."""
 
     setting: Setting
     residual: float
     steps: int
-    factor: SparseFactor | None
+    factor: Inverse | None
 
 
 def polish(problem: Problem, setting: Setting, solver: Any, goal: float) -> Polished:
@@ -62,16 +62,15 @@ def polish(problem: Problem, setting: Setting, solver: Any, goal: float) -> Poli
 
 
 def _step(
-    problem: Problem, setting: Setting, solver: Any, factor: SparseFactor | None
-) -> tuple[jax.Array, bool, SparseFactor | None]:
+    problem: Problem, setting: Setting, solver: Any, factor: Inverse | None
+) -> tuple[jax.Array, bool, Inverse | None]:
     """-(P H P)^+ g, whether H is positive there (else it is not to be taken), and the factor used."""
-    if not isinstance(solver, SparseDirect):
+    if not isinstance(solver, HostSolver):
         step, downhill = newton_step(problem, setting, solver)
         return step, bool(downhill), None
     here: Backbone = backbone(problem, setting)
     if factor is None or not np.array_equal(factor.projector.mask, here.projector.mask):
-        # To full accuracy, whatever is asked of the solver: derivatives may use the factor too.
-        factor = SparseDirect().factorize(assembled_hessian(problem, here.setting), here.projector)
+        factor = solver.factorize(assembled_hessian(problem, here.setting), here.projector)
     gradient = np.asarray(measure(problem, here.setting)[0])
     step, _ = factor.solve(-gradient)
     # Unknown inertia (-1) is left to the certificate.

@@ -20,7 +20,7 @@ from mdsens.equilibrium.unrolled import at_minimum, by_minimizer
 from mdsens.errors import InputError, NotConverged
 from mdsens.implicit import Automatic, Estimator, Implicit
 from mdsens.implicit.leaves import outside_transformations
-from mdsens.linear import SparseFactor, require_float64
+from mdsens.linear import Inverse, require_float64
 from mdsens.neighbors import AllPairs, CellList, NoPairs
 from mdsens.potentials import Potential
 from mdsens.state import Minimum, Report
@@ -122,7 +122,7 @@ class Found:
     setting: Setting
     report: Report
     why: str
-    factor: SparseFactor | None
+    factor: Inverse | None
 
 
 def search(

@@ -3,10 +3,12 @@
 solver.solve(operator, rhs, projector) -> (x, SolveInfo),    x = (P A P)^+ P b
 """
 
+from mdsens.linear.assembled import AssembledCG, ScaledMatrix
 from mdsens.linear.cg import CG
-from mdsens.linear.choose import LinearSolver, choose, named
+from mdsens.linear.choose import HostSolver, LinearSolver, choose, named
 from mdsens.linear.dense import Dense
-from mdsens.linear.lanczos import largest_curvature
+from mdsens.linear.inverse import Inverse
+from mdsens.linear.lanczos import largest_curvature, largest_eigenvalue
 from mdsens.linear.minres import MINRES
 from mdsens.linear.operator import Operator
 from mdsens.linear.outcome import Outcome, SolveInfo
@@ -19,18 +21,23 @@ from mdsens.linear.spectrum import LowestEigenvalues, lowest_eigenvalues
 __all__ = [
     "CG",
     "MINRES",
+    "AssembledCG",
     "Dense",
+    "HostSolver",
+    "Inverse",
     "LinearSolver",
     "LowestEigenvalues",
     "Operator",
     "Outcome",
     "Projector",
+    "ScaledMatrix",
     "SolveInfo",
     "SparseDirect",
     "SparseFactor",
     "block_jacobi",
     "choose",
     "largest_curvature",
+    "largest_eigenvalue",
     "lowest_eigenvalues",
     "named",
     "require_float64",

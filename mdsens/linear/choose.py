@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 from mdsens.errors import InputError
+from mdsens.linear.assembled import AssembledCG
 from mdsens.linear.cg import CG
 from mdsens.linear.dense import Dense
 from mdsens.linear.minres import MINRES
 from mdsens.linear.sparse import SparseDirect
 
-LinearSolver = Dense | SparseDirect | CG | MINRES
+HostSolver = SparseDirect | AssembledCG  # need an assembled matrix, and eager code
+LinearSolver = Dense | SparseDirect | AssembledCG | CG | MINRES
 
 # eigh of 600 x 600 takes 0.1 s on one core, as long as a few solves by CG; it grows with n^3.
 _DENSE = 600
@@ -48,6 +50,10 @@ def choose(
     why = f"{n} unknowns on {device} are too many for a factorisation"
     if traced:
         why = f"{n} unknowns are many and compiled code cannot factorise sparsely"
+    if definite and local and not traced and device == "cpu":
+        return AssembledCG(rtol=rtol, block=dimension), (
+            f"conjugate gradients on the assembled matrix, because {why} and a minimum is definite"
+        )
     if definite:
         return CG(rtol=rtol), f"conjugate gradients, because {why} and a minimum is definite"
     return MINRES(rtol=rtol), f"minimum residuals, because {why} and the matrix is indefinite"

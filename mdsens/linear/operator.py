@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mdsens.linear.projector import Projector
 
@@ -31,6 +32,10 @@ class Operator:
     def projected(self, projector: Projector) -> Callable[[jax.Array], jax.Array]:
         """x -> P A P x."""
         return lambda x: projector(self.matvec(projector(x)))
+
+    def on_host(self, x: np.ndarray) -> np.ndarray:
+        """A x for x (n,), with the assembled matrix if there is one."""
+        return np.asarray(self.matvec(jnp.asarray(x))) if self.matrix is None else self.matrix @ x
 
     def columns(self, x: jax.Array) -> jax.Array:
         """A X for X of shape (n, c)."""

@@ -16,6 +16,7 @@ partial pivoting where the diagonal fails; what the others save in 2D is not wor
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -25,17 +26,21 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import SuperLU, splu
-from scipy.sparse.linalg import norm as sparse_norm
 
 from mdsens.errors import InputError
-from mdsens.linear.accuracy import allowance, relative
 from mdsens.linear.ground import HostProjector, on_host
+from mdsens.linear.inverse import Inverse
 from mdsens.linear.operator import Operator
-from mdsens.linear.outcome import Outcome, SolveInfo, summary
+from mdsens.linear.outcome import Outcome, SolveInfo
 from mdsens.linear.precision import require_float64
 from mdsens.linear.projector import Projector
 
 _ROUNDS = 4
+# A factor serves another matrix that differs by this fraction: three rounds of refinement are then
+# enough, and eigenvalues right to 1e-3 remain so.
+_NEAR, _POWER_STEPS = 1e-4, 3
+# Null modes that differ by less are the same.
+_SAME = 1e-10
 
 
 @dataclass(frozen=True)
@@ -73,40 +78,27 @@ class SparseDirect:
         return jnp.asarray(x), info
 
 
-class SparseFactor:
+class SparseFactor(Inverse):
     """L U = A without its inactive and grounded rows.
 
     Attributes:
-        matrix: A, (n, n).
-        projector: P.
         outcome: CONVERGED, or SINGULAR where the factorisation broke down.
     """
+
+    method = "sparse"
 
     def __init__(
         self, matrix: sp.csc_array, projector: HostProjector, rtol: float, cutoff: float
     ) -> None:
-        self.matrix = matrix
-        self.projector = projector
-        self.rtol = rtol
+        super().__init__(matrix, projector, rtol)
         self._cutoff = cutoff
-        self._norm = float(sparse_norm(matrix, 1))
         self._lu, self.outcome = self._factorize()
 
-    def solve(self, rhs: np.ndarray) -> tuple[np.ndarray, SolveInfo]:
-        """Minimum-norm x of P A P x = P b for rhs (n,) or (n, c), refined; NaN where it fails."""
-        b = self.projector(rhs if rhs.ndim == 2 else rhs[:, None])
+    def _approximate(self, b: np.ndarray, rtol: float) -> tuple[np.ndarray, int, np.ndarray]:
         x = np.full_like(b, np.nan)
         if self.outcome is Outcome.CONVERGED:
-            x = self._refined(b)
-        left = np.linalg.norm(b - self.product(x), axis=0)
-        size = np.linalg.norm(b, axis=0)
-        allowed = np.asarray(allowance(size, np.linalg.norm(x, axis=0), self._norm, self.rtol))
-        outcome = np.where(left <= allowed, Outcome.CONVERGED, self._failure(b))
-        x[:, outcome != Outcome.CONVERGED] = np.nan
-        info = summary(
-            jnp.asarray(relative(left, size)), 0, jnp.asarray(outcome), "sparse", self.inertia
-        )
-        return x.reshape(rhs.shape), info
+            x = self._refined(b, rtol)
+        return x, 0, np.full(b.shape[1], self.outcome)
 
     def apply(self, b: np.ndarray) -> np.ndarray:
         """One unrefined solve, b (n,) or (n, c); NaN if the factorisation broke down."""
@@ -119,9 +111,26 @@ class SparseFactor:
         x[self.projector.kept] = self._lu.solve(self.projector(b)[self.projector.kept])
         return self.projector(x)
 
-    def product(self, x: np.ndarray) -> np.ndarray:
-        """P A P x for x (n,) or (n, c)."""
-        return self.projector(self.matrix @ self.projector(x))
+    def renewed(self, matrix: Any, projector: Projector, rtol: float) -> SparseFactor | None:
+        """This factor at the service of a matrix A' near A; None where it is not near enough.
+
+        What counts is rho, the spectral radius of A^+ (A' - A), here by power iteration: solves are
+        refined with A' and gain a factor rho each round, no eigenvalue has changed its sign if
+        rho < 1, and none has moved by more than rho of itself if A is definite.
+        """
+        there = on_host(projector)
+        same = np.array_equal(there.kept, self.projector.kept) and np.allclose(
+            there.basis, self.projector.basis, rtol=0.0, atol=_SAME
+        )
+        if not same or self.outcome is not Outcome.CONVERGED:
+            return None
+        renewed = copy(self)
+        renewed.matrix, renewed.rtol = sp.csc_array(matrix), rtol
+        apart = renewed.matrix - self.matrix
+        v = np.random.default_rng(0).normal(size=len(there.mask))
+        for _ in range(_POWER_STEPS):
+            v = self.apply(apart @ (v / max(np.linalg.norm(v), 1e-300)))
+        return renewed if np.linalg.norm(v) <= _NEAR else None
 
     @cached_property
     def inertia(self) -> int:
@@ -159,7 +168,7 @@ class SparseFactor:
                 continue
             smallest, residual = self._probe()
             if residual < 1e-2:
-                sound = smallest > self._cutoff * self._norm
+                sound = smallest > self._cutoff * self.norm
                 return self._lu, Outcome.CONVERGED if sound else Outcome.SINGULAR
         return None, Outcome.SINGULAR
 
@@ -180,18 +189,14 @@ class SparseFactor:
             v = x / max(growth, 1e-300)
         return 1.0 / max(growth, 1e-300), residual
 
-    def _refined(self, b: np.ndarray) -> np.ndarray:
+    def _refined(self, b: np.ndarray, rtol: float) -> np.ndarray:
         x = self.apply(b)
         for _ in range(_ROUNDS):
             r = b - self.product(x)
-            if np.all(np.linalg.norm(r, axis=0) <= 0.01 * self.rtol * np.linalg.norm(b, axis=0)):
+            if np.all(np.linalg.norm(r, axis=0) <= 0.01 * rtol * np.linalg.norm(b, axis=0)):
                 break
             x = x + self.apply(r)
         return x
-
-    def _failure(self, b: np.ndarray) -> np.ndarray:
-        missed = Outcome.NOT_CONVERGED if self.outcome is Outcome.CONVERGED else self.outcome
-        return np.where(np.all(np.isfinite(b), axis=0), missed, Outcome.NOT_FINITE)
 
 
 def _symmetric_elimination(matrix: sp.csc_matrix) -> SuperLU | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mdsens.linear.ground import HostProjector, on_host
-from mdsens.linear.lanczos import largest_eigenpairs
+from mdsens.linear.lanczos import largest_eigenpairs, smallest_eigenvalue
 from mdsens.linear.lobpcg import smallest_eigenvalues
 from mdsens.linear.operator import Operator
 from mdsens.linear.precision import require_float64
@@ -50,8 +50,8 @@ def lowest_eigenvalues(
 
     Small systems: the whole spectrum. With a factor: block Lanczos on the inverse, or, if A is
     indefinite, on the inverse of A - s with s below the spectrum, certified by the inertia of the
-    shifted factor. Otherwise LOBPCG with block-Jacobi preconditioning. Degenerate eigenvalues come
-    with their multiplicity.
+    shifted factor. Otherwise Lanczos for one eigenvalue, and for more LOBPCG with block-Jacobi
+    preconditioning. Degenerate eigenvalues come with their multiplicity.
 
     Args:
         operator: A; its `matrix`, if there is one, is used on the host.
@@ -72,11 +72,20 @@ def lowest_eigenvalues(
         return _whole(operator, host, k)
     if factor is not None and factor.inertia >= 0:
         return _by_inverse(factor, k, tol, seed)
+    if k == 1:
+        return _alone(operator, host, tol, seed)
     values, accuracy = smallest_eigenvalues(operator, projector, host, k, tol, seed)
     negative = int(np.sum(values < 0))
     return LowestEigenvalues(
         values, negative, negative < k, accuracy, "LOBPCG with block-Jacobi preconditioning"
     )
+
+
+def _alone(operator: Operator, host: HostProjector, tol: float, seed: int) -> LowestEigenvalues:
+    start = np.random.default_rng(seed).normal(size=operator.size)
+    value, accuracy = smallest_eigenvalue(operator.on_host, host, start, tol)
+    below = int(value < 0)
+    return LowestEigenvalues(np.array([value]), below, not below, accuracy, "Lanczos")
 
 
 def _whole(operator: Operator, host: HostProjector, k: int) -> LowestEigenvalues:
@@ -98,6 +107,12 @@ def _by_inverse(factor: SparseFactor, k: int, tol: float, seed: int) -> LowestEi
     if factor.inertia > 0:
         shift, inverse = _below_the_spectrum(factor, seed)
     p = factor.projector
+    if k == 1 and shift == 0.0:
+        start = np.random.default_rng(seed).normal(size=len(p.mask))
+        highest, accuracy = smallest_eigenvalue(lambda x: -factor.apply(x), p, start, tol, 1)
+        return LowestEigenvalues(
+            np.array([-1 / highest]), 0, True, accuracy, "Lanczos on the inverse"
+        )
     found, _ = largest_eigenpairs(inverse.apply, p, len(p.mask), k, tol, seed)
     return LowestEigenvalues(
         shift + 1 / found, factor.inertia, True, tol, "block Lanczos on the inverse"

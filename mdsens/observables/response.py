@@ -16,14 +16,14 @@ from mdsens.equilibrium.linearized import (
     Backbone,
     assembled_hessian,
     backbone,
-    operator_at,
+    solved_by,
     solver_for,
 )
 from mdsens.equilibrium.newton import measure
 from mdsens.equilibrium.problem import Problem, Setting, spacing
 from mdsens.errors import DerivativeUndefined, InputError
 from mdsens.implicit import Certified, Side, guard
-from mdsens.linear import SolveInfo, SparseDirect
+from mdsens.linear import HostSolver
 from mdsens.observables.configuration import is_traced
 from mdsens.observables.nonaffine import Response, imbalance, no_displacements
 
@@ -88,11 +88,11 @@ def _solved_on_host(problem: Problem, here: Backbone) -> jax.Array:
         )
     solver, _ = solver_for(problem, here.projector.size, traced=False)
     rhs = _right_hand_sides(problem, setting)
-    if isinstance(solver, SparseDirect):
+    if isinstance(solver, HostSolver):
         factor = solver.factorize(assembled_hessian(problem, setting), here.projector)
         x, info = factor.solve(np.asarray(rhs))
     else:
-        x, info = _solved_by(solver, problem, here, rhs)
+        x, info = solved_by(solver, problem, setting, here.projector, rhs)
     info.raise_if_failed()
     if int(info.negative) > 0:
         raise DerivativeUndefined(
@@ -106,12 +106,6 @@ def _solved_on_host(problem: Problem, here: Backbone) -> jax.Array:
             "minimum, so forces would add to the strain's; relax it first"
         )
     return jnp.asarray(x[:, :-1])
-
-
-@partial(jax.jit, static_argnames=("solver", "problem"))
-def _solved_by(solver: Any, problem: Problem, here: Backbone, rhs: Any) -> tuple[Any, SolveInfo]:
-    """Compiled once; a loop run from eager code would be compiled each time."""
-    return solver.solve(operator_at(problem, here.setting), rhs, here.projector)
 
 
 @partial(jax.jit, static_argnames="problem")

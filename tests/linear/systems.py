@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 
-from mdsens.linear import Operator, Projector, SolveInfo, SparseDirect
+from mdsens.linear import HostSolver, Operator, Projector, SolveInfo
 
 
 class Case(NamedTuple):
@@ -70,7 +70,7 @@ def _traced(solver: Any, matrix: jax.Array, b: jax.Array, projector: Projector) 
 
 def solve(solver: Any, matrix: Any, b: Any, projector: Projector) -> tuple[jax.Array, SolveInfo]:
     """`solver.solve`, compiled once per solver and shape where it can be."""
-    if isinstance(solver, SparseDirect):
+    if isinstance(solver, HostSolver):
         operator = Operator(lambda x: matrix @ x, len(matrix), matrix=sp.csc_array(matrix))
         return solver.solve(operator, jnp.asarray(b), projector)
     return _traced(solver, jnp.asarray(matrix), jnp.asarray(b), projector)

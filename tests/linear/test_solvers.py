@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from mdsens.errors import DerivativeUndefined, Float32Error, InputError
-from mdsens.linear import CG, MINRES, Dense, Operator, Outcome, Projector, SparseDirect
+from mdsens.linear import (
+    CG,
+    MINRES,
+    AssembledCG,
+    Dense,
+    Operator,
+    Outcome,
+    Projector,
+    SparseDirect,
+)
 from tests.linear.systems import Case, blocks, network, relative_error, solve, with_spectrum
 
 DEFINITE = {
@@ -18,9 +27,15 @@ INDEFINITE = {
     "saddle": with_spectrum(np.concatenate([[-0.3, -0.01], np.logspace(-3, 0, 36)])),
     "buckled network": network(4, 5, stress=0.2),
 }
-SOLVERS = {"dense": Dense(), "sparse": SparseDirect(), "cg": CG(), "minres": MINRES()}
+SOLVERS = {
+    "dense": Dense(),
+    "sparse": SparseDirect(),
+    "cg": CG(),
+    "assembled cg": AssembledCG(block=2),
+    "minres": MINRES(),
+}
 TABLE = [(s, m, c) for s in SOLVERS for m, c in (DEFINITE | INDEFINITE).items()]
-TABLE = [row for row in TABLE if not (row[0] == "cg" and row[1] in INDEFINITE)]
+TABLE = [row for row in TABLE if not (row[0].endswith("cg") and row[1] in INDEFINITE)]
 
 
 @pytest.mark.parametrize(("name", "kind", "case"), TABLE, ids=[f"{s}-{m}" for s, m, _ in TABLE])

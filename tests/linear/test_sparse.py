@@ -76,3 +76,37 @@ def test_breakdown_has_a_name(kind: str):
     assert factor.outcome is expected
     x, info = factor.solve(np.ones(40))
     assert np.all(np.isnan(x)) and int(info.outcome) == expected
+
+
+def _nearby(change: float) -> tuple:
+    case = network(8, 9)
+    bond = np.zeros(len(case.matrix))
+    bond[[2, 18]] = 1.0, -1.0
+    return case, case.matrix + change * np.outer(bond, bond)
+
+
+def test_a_factor_serves_a_matrix_nearby(rng: np.random.Generator):
+    case, matrix = _nearby(1e-6)
+    old, fresh = (SparseDirect().factorize(m, case.projector) for m in (case.matrix, matrix))
+    renewed = old.renewed(matrix, case.projector, 1e-12)
+    b = rng.normal(size=(144, 3))
+    assert renewed is not None and renewed.inertia == fresh.inertia
+    assert relative_error(renewed.solve(b)[0], fresh.solve(b)[0]) < 1e-12
+    # The difference matters at this accuracy, and the old factor still answers for its own matrix.
+    assert relative_error(old.solve(b)[0], fresh.solve(b)[0]) > 1e-9
+
+
+@pytest.mark.parametrize("kind", ["a contact more", "a contact less", "other modes", "a rattler"])
+def test_a_stale_factor_is_not_used(kind: str):
+    case, matrix = _nearby(1e-2 if kind == "a contact more" else 0.0)
+    projector = case.projector
+    if kind == "a contact less":
+        # Of a network that has it: its stiffness is what the change takes away.
+        case, matrix = case._replace(matrix=_nearby(0.3)[1]), case.matrix
+    elif kind == "other modes":
+        projector = Projector(projector.mask, projector.basis[:, :1])
+    elif kind == "a rattler":
+        projector = Projector(projector.mask.at[:2].set(0.0), projector.basis.at[:2].set(0.0))
+    old = SparseDirect().factorize(case.matrix, case.projector)
+    assert old.renewed(matrix, projector, 1e-10) is None
+    assert (kind in ("other modes", "a rattler")) or old.renewed(case.matrix, projector, 1e-10)

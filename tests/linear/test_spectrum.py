@@ -13,6 +13,7 @@ from mdsens.linear import (
     lowest_eigenvalues,
     spectrum,
 )
+from mdsens.linear.lanczos import smallest_eigenvalue
 from tests.linear.systems import Case, network, with_spectrum
 
 CASES = {
@@ -84,3 +85,27 @@ def test_largest_curvature_of_low_rank(rng: np.random.Generator):
 def test_largest_curvature_of_a_tiny_or_zero_matrix():
     assert np.isclose(largest_curvature(lambda x: -3.0 * x, 1), 3.0)
     assert largest_curvature(lambda x: 0.0 * x, 5) == 0.0
+
+
+@pytest.mark.parametrize("route", ["factor", "matrix", "products"])
+@pytest.mark.parametrize("kind", CASES)
+def test_the_lowest_alone(kind: str, route: str, monkeypatch: pytest.MonkeyPatch):
+    case = CASES[kind]
+    monkeypatch.setattr(spectrum, "_DENSE", 0)
+    operator = (
+        case.operator if route != "products" else Operator(case.operator.matvec, len(case.matrix))
+    )
+    factor = SparseDirect().factorize(case.matrix, case.projector) if route == "factor" else None
+    found = lowest_eigenvalues(operator, case.projector, 1, factor, tol=1e-3)
+    expected = expected_of(case)
+    np.testing.assert_allclose(found.values, expected[:1], rtol=1e-3)
+    assert np.min(np.abs(expected / found.values - 1.0)) <= found.accuracy + 1e-12
+    assert found.negative == (np.sum(expected < 0) if found.exact else 1)
+
+
+def test_lanczos_tells_zero_from_small():
+    """A zero mode that nobody projected out comes out as zero, soon."""
+    case = with_spectrum(np.linspace(0.1, 5, 60), null=1)
+    start = np.random.default_rng(0).normal(size=61)
+    value, _ = smallest_eigenvalue(lambda x: case.matrix @ x, lambda x: x, start, 1e-3)
+    assert abs(value) < 1e-10

@@ -1,0 +1,72 @@
+"""A matrix on the host, made ready to be solved with many times."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.linalg import norm as sparse_norm
+
+from mdsens.linear.accuracy import allowance, relative
+from mdsens.linear.ground import HostProjector
+from mdsens.linear.outcome import Outcome, SolveInfo, summary
+from mdsens.linear.projector import Projector
+
+
+class Inverse(ABC):
+    """(P A P)^+, by its action.
+
+    Attributes:
+        matrix: A, (n, n), sparse.
+        projector: P.
+        rtol: largest relative residual accepted.
+        norm: the 1-norm of A.
+    """
+
+    method: str
+
+    def __init__(
+        self, matrix: sp.csc_array | sp.csr_array, projector: HostProjector, rtol: float
+    ) -> None:
+        self.matrix, self.projector, self.rtol = matrix, projector, rtol
+        self.norm = float(sparse_norm(matrix, 1))
+
+    @cached_property
+    def inertia(self) -> int:
+        """Number of negative eigenvalues of P A P; -1 where it is not known."""
+        return -1
+
+    @abstractmethod
+    def _approximate(self, b: np.ndarray, rtol: float) -> tuple[np.ndarray, int, np.ndarray]:
+        """(x, iterations, outcomes) for projected columns b (n, c); CONVERGED is still checked."""
+
+    def solve(self, rhs: np.ndarray, rtol: float | None = None) -> tuple[np.ndarray, SolveInfo]:
+        """Minimum-norm x of P A P x = P b for rhs (n,) or (n, c); NaN in columns that fail.
+
+        Args:
+            rtol: another relative residual to be content with.
+        """
+        rtol = self.rtol if rtol is None else rtol
+        b = self.projector(rhs if rhs.ndim == 2 else rhs[:, None])
+        x, iterations, outcome = self._approximate(b, rtol)
+        left, size = np.linalg.norm(b - self.product(x), axis=0), np.linalg.norm(b, axis=0)
+        allowed = np.asarray(allowance(size, np.linalg.norm(x, axis=0), self.norm, rtol))
+        missed = (outcome == Outcome.CONVERGED) & ~(left <= allowed)
+        outcome = np.where(missed, Outcome.NOT_CONVERGED, outcome)
+        outcome = np.where(np.all(np.isfinite(b), axis=0), outcome, Outcome.NOT_FINITE)
+        x[:, outcome != Outcome.CONVERGED] = np.nan
+        residual, codes = jnp.asarray(relative(left, size)), jnp.asarray(outcome)
+        info = summary(residual, iterations, codes, self.method, self.inertia)
+        return x.reshape(rhs.shape), info
+
+    def renewed(self, matrix: Any, projector: Projector, rtol: float) -> Inverse | None:
+        """The same for a matrix nearby, if what was made of this one serves there as well."""
+        return None
+
+    def product(self, x: np.ndarray) -> np.ndarray:
+        """P A P x for x (n,) or (n, c)."""
+        return self.projector(self.matrix @ self.projector(x))
