@@ -21,6 +21,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from numbers import Integral
 from typing import Any
 
 import jax
@@ -111,8 +112,8 @@ class Neumann(Estimator):
     terms: int
 
     def __post_init__(self) -> None:
-        if self.terms < 1:
-            raise InputError(f"terms = {self.terms}: a Neumann series has at least one")
+        if not isinstance(self.terms, Integral) or self.terms < 1:
+            raise InputError(f"terms = {self.terms}: a Neumann series has one or more of them")
 
     def at(self, iteration: Iteration, sol: Any, *args: Any) -> Any:
         """`sol` with the derivative of the series."""
@@ -161,8 +162,8 @@ class Automatic(Estimator):
             raise InputError(f'mode "{self.mode}" is unknown; allowed: "reverse", "forward"')
         for name in ("steps", "last"):
             count = getattr(self, name)
-            if count is not None and count < 0:
-                raise InputError(f"{name} = {count} must not be negative")
+            if count is not None and not (isinstance(count, Integral) and count >= 0):
+                raise InputError(f"{name} = {count} must be a whole number, not negative")
 
     def run(self, iteration: Iteration, x0: Any, *args: Any) -> tuple[Any, Info]:
         """(x, Info): x differentiable in `args` and, unless `last` is given, in x0."""
