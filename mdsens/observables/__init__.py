@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from mdsens.observables.basic import cell, energy, positions, pressure, stress, volume
 from mdsens.observables.configuration import as_configuration
-from mdsens.observables.contacts import ContactNetwork, contact_network, coordination
+from mdsens.observables.contacts import (
+    ContactNetwork,
+    contact_network,
+    coordination,
+    force_distribution,
+)
 from mdsens.observables.elasticity import (
     Observable,
     bulk_modulus,
@@ -41,6 +46,7 @@ __all__ = [
     "Observable",
     "as_configuration",
     "contact_network",
+    "force_distribution",
     "nonaffine_displacements",
     *OBSERVABLES,
 ]

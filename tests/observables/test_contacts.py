@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
 
 import mdsens as ms
-from mdsens.observables import ContactNetwork
+from mdsens.observables import ContactNetwork, force_distribution
 from tests.examples import EXAMPLES
 from tests.observables.strained import relaxed
 from tests.physics.test_elasticity import packing
@@ -93,6 +95,43 @@ def test_nothing_touches():
     network = ms.contact_network(potential, params, system)
     assert (network.contacts, network.isostatic, network.coordination) == (0, 0, 0.0)
     assert network.states_of_self_stress == network.floppy_modes == 0
+
+
+def with_forces(forces: np.ndarray) -> ContactNetwork:
+    return replace(square_lattice(3), forces=forces)
+
+
+def test_force_distribution():
+    """Two packings with forces 1, 3 and 10, 30, half each: 0.5 and 1.5 of the mean."""
+    alternating = np.where(np.arange(18) % 2, 3.0, 1.0)
+    networks = [with_forces(alternating), with_forces(10.0 * alternating)]
+    edges = np.array([0.0, 0.4, 0.6, 1.4, 1.6])
+    found = force_distribution(networks, edges)
+    np.testing.assert_allclose(found, [0.0, 0.5 / 0.2, 0.0, 0.5 / 0.2], rtol=1e-12)
+    # What lies outside counts: the integral is the share inside.
+    assert force_distribution(networks, [0.0, 1.0]) == pytest.approx(0.5)
+
+
+@pytest.mark.slow
+def test_force_distribution_of_a_packing():
+    """No rattlers, integral one, mean one."""
+    example, minimum, _ = relaxed("rattling_discs")
+    network = ms.contact_network(example.potential, example.params, minimum)
+    edges = np.linspace(0.0, 6.0, 601)
+    p, f = force_distribution([network], edges), 0.5 * (edges[1:] + edges[:-1])
+    assert np.sum(p) * 0.01 == pytest.approx(1.0)
+    assert np.sum(f * p) * 0.01 == pytest.approx(1.0, abs=0.005)
+
+
+@pytest.mark.parametrize("edges", [[1.0], [1.0, 1.0], [[0.0, 1.0]], [0.0, np.nan]])
+def test_force_distribution_refuses_edges(edges):
+    with pytest.raises(ms.InputError, match="increasing"):
+        force_distribution([with_forces(np.ones(18))], edges)
+
+
+def test_force_distribution_needs_contacts():
+    with pytest.raises(ms.InputError, match="no contacts"):
+        force_distribution([], [0.0, 1.0])
 
 
 def test_contacts_need_a_potential_that_knows_them():
