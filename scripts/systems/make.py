@@ -1,17 +1,18 @@
 """Make the structure files under systems/: `python scripts/systems/make.py [name ...]`.
 
-Every structure is a closed-form lattice or a seeded random start, so the files are the same each
-time up to the last digits of a relaxation.
+Every structure is a closed-form lattice or comes from a seeded random start, so the files are the
+same each time up to the last digits of a relaxation. Without names all are made but those in LARGE,
+which take minutes.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import numpy as np
-from ase import Atoms
 from ase.build import bulk
 
 jax.config.update("jax_enable_x64", True)
@@ -19,76 +20,127 @@ jax.config.update("jax_enable_x64", True)
 import mdsens as ms  # noqa: E402
 from mdsens.equilibrium import search  # noqa: E402
 from mdsens.io.structures import from_atoms, write_extxyz  # noqa: E402
-from mdsens.state import Configuration  # noqa: E402
+from mdsens.packings import jam, packing_fraction, random_spheres  # noqa: E402
+from mdsens.potentials import Potential  # noqa: E402
 from mdsens.system import System  # noqa: E402
 
 SYSTEMS = Path(__file__).resolve().parents[2] / "systems"
+HARMONIC = ms.potentials.SoftSphere()
 
 
-def discs(positions: np.ndarray, diameters: np.ndarray, length: float) -> Atoms:
-    """2D particles without chemistry in a square cell."""
-    flat = np.column_stack([positions, np.zeros(len(positions))])
-    atoms = Atoms("X" * len(flat), flat, cell=[length, length, 1.0], pbc=(True, True, False))
-    atoms.set_array("diameter", diameters)
-    return atoms
-
-
-def save(atoms: Atoms, name: str, file: str) -> None:
+def save(system: System, name: str, file: str = "packing.extxyz") -> None:
     folder = SYSTEMS / name
     folder.mkdir(parents=True, exist_ok=True)
-    write_extxyz(from_atoms(atoms), folder / file)
+    write_extxyz(system, folder / file)
+
+
+def wrapped(system: System) -> System:
+    fractional = np.asarray(system.positions) @ np.linalg.inv(system.cell)
+    return system.with_positions(np.mod(fractional, 1.0) @ np.asarray(system.cell))
+
+
+def bidisperse(n: int) -> np.ndarray:
+    """Diameters 1.0 and 1.4, as many of each."""
+    return np.repeat([1.0, 1.4], n // 2)
+
+
+def jammed(
+    diameters: np.ndarray, dimension: int, fraction: float, pressure: float, seed: int
+) -> System:
+    """Harmonic particles at a pressure, from a random start at a packing fraction above jamming."""
+    start = random_spheres(diameters, dimension, fraction, seed)
+    params = HARMONIC.parameters(start, diameter="diameter")
+    packing = jam(HARMONIC, params, start, pressure=pressure)
+    print(
+        f"packing fraction {packing_fraction(packing.system, diameters):.6f}, pressure "
+        f"{packing.pressure:.6e}, {packing.contacts} contacts, {packing.excess} more than isostatic, "
+        f"{len(packing.rattlers)} rattlers, largest force {packing.fmax:.1e}"
+    )
+    return wrapped(packing.system)
 
 
 def disks_128() -> None:
     """64 discs of diameter 0.6 and 64 of 1.0 at random in a square, packing fraction 0.98."""
-    rng = np.random.default_rng(0)
-    diameters = np.repeat([0.6, 1.0], 64)
-    length = np.sqrt(np.pi / 4.0 * np.sum(diameters**2) / 0.98)
-    save(discs(rng.random((128, 2)) * length, diameters, length), "disks_128", "disks.extxyz")
+    save(random_spheres(np.repeat([0.6, 1.0], 64), 2, 0.98, 0), "disks_128", "disks.extxyz")
 
 
-def jammed_2d_1024(target: float = 1e-3) -> None:
-    """512 discs of diameter 1.0 and 512 of 1.4: quenched from random at 0.92, then decompressed
-    until the pressure is `target`, relaxing at every step of a secant search."""
-    rng = np.random.default_rng(1)
-    diameters = np.repeat([1.0, 1.4], 512)
-    fraction, n = 0.92, len(diameters)
-    scaled = rng.random((n, 2))
-    potential = ms.potentials.SoftSphere()
-    tried: list[tuple[float, float]] = []
-    while not tried or abs(tried[-1][1] / target - 1.0) > 1e-3:
-        length = np.sqrt(np.pi / 4.0 * np.sum(diameters**2) / fraction)
-        start = System(
-            scaled * length, length * np.eye(2), (True, True), ("X",) * n, (False,) * n,
-            columns={"diameter": diameters},
-        )  # fmt: skip
-        params = potential.parameters(start, diameter="diameter")
-        found = search(potential, params, start)
-        s = found.setting
-        state = Configuration(s.positions, s.cell, s.neighbors, start.pbc)
-        pressure = float(ms.pressure(potential, params, state))
-        print(f"fraction {fraction:.8f}  pressure {pressure:.6e}  {found.why}")
-        tried.append((fraction, pressure))
-        scaled = np.asarray(s.positions) / length
-        fraction = next_fraction(tried, target)
-    save(discs(np.mod(scaled, 1.0) * length, diameters, length), "jammed_2d_1024", "packing.extxyz")
+def packing_2d_64() -> None:
+    save(jammed(bidisperse(64), 2, 0.92, 1e-2, 0), "packing_2d_64")
 
 
-def next_fraction(tried: list[tuple[float, float]], target: float) -> float:
-    """Pressure is nearly linear above jamming: a secant, never more than halfway back at once."""
-    (fraction, pressure) = tried[-1]
-    if len(tried) == 1:
-        return fraction - 0.02
-    (before, other) = tried[-2]
-    slope = (pressure - other) / (fraction - before)
-    return fraction + (target - pressure) / slope
+def packing_3d_128() -> None:
+    save(jammed(bidisperse(128), 3, 0.70, 1e-3, 0), "packing_3d_128")
+
+
+def jammed_2d_1024() -> None:
+    save(jammed(bidisperse(1024), 2, 0.92, 1e-3, 1), "jammed_2d_1024")
+
+
+def packing_3d_1024() -> None:
+    save(jammed(bidisperse(1024), 3, 0.70, 1e-3, 0), "packing_3d_1024")
+
+
+def packing_2d_10000() -> None:
+    save(jammed(bidisperse(10_000), 2, 0.92, 1e-2, 0), "packing_2d_10000")
+
+
+def packing_3d_10000() -> None:
+    save(jammed(bidisperse(10_000), 3, 0.70, 1e-2, 0), "packing_3d_10000")
+
+
+def polydisperse_2d_256() -> None:
+    """Diameters from a log-normal distribution with mean 1 and standard deviation 0.2."""
+    width = np.sqrt(np.log(1.0 + 0.2**2))
+    diameters = np.random.default_rng(0).lognormal(-(width**2) / 2.0, width, 256)
+    save(jammed(diameters, 2, 0.92, 1e-3, 0), "polydisperse_2d_256")
+
+
+def walled_2d_256() -> None:
+    """A periodic packing cut open along x: the discs within `wall` of the cut are held. The others
+    touch no disc further away than the largest diameter, 1.4: they stay in balance."""
+    wall = 1.4
+    system = jammed(bidisperse(256), 2, 0.92, 1e-2, 2)
+    y, height = np.asarray(system.positions)[:, 1], system.cell[1, 1]
+    held = (y < wall) | (y > height - wall)
+    save(replace(system, pbc=(True, False), fixed=tuple(map(bool, held))), "walled_2d_256")
+
+
+def kob_andersen_1000() -> None:
+    """800 A and 200 B at density 1.2, quenched from random places: first as soft spheres, since the
+    forces of overlapping Lennard-Jones particles know no bounds."""
+    a, b = 800, 200
+    side = ((a + b) / 1.2) ** (1.0 / 3.0)
+    start = System(
+        side * np.random.default_rng(0).random((a + b, 3)), side * np.eye(3), (True,) * 3,
+        ("A",) * a + ("B",) * b, (False,) * (a + b),
+    )  # fmt: skip
+    sigma = {"A-A": 1.0, "A-B": 0.8, "B-B": 0.88}
+    apart = quenched(HARMONIC, {"diameter": np.repeat([1.0, 0.88], [a, b])}, start)
+    potential = ms.potentials.LennardJones(smoothing="force_shift")
+    values = {
+        "epsilon": {"A-A": 1.0, "A-B": 1.5, "B-B": 0.5},
+        "sigma": sigma,
+        "cutoff": {pair: 2.5 * s for pair, s in sigma.items()},
+    }
+    save(wrapped(quenched(potential, values, apart)), "kob_andersen_1000", "glass.extxyz")
+
+
+def quenched(potential: Potential, values: dict, start: System) -> System:
+    """The minimum that a system at random places goes to."""
+    params = potential.parameters(start, **values)
+    found = search(potential, params, start)
+    assert not found.why, found.why
+    system = start.with_positions(np.asarray(found.setting.positions))
+    energy = float(ms.energy(potential, params, system)) / start.n_particles
+    print(f"{potential.kind}: energy per particle {energy:.8f}")
+    return system
 
 
 def argon_vacancy() -> None:
     """A 4 x 4 x 4 cubic fcc supercell of argon with one atom missing."""
     atoms = bulk("Ar", "fcc", a=5.2764, cubic=True).repeat(4)
     del atoms[0]
-    save(atoms, "argon_vacancy", "vacancy.extxyz")
+    save(from_atoms(atoms), "argon_vacancy", "vacancy.extxyz")
 
 
 def lj_cluster_38() -> None:
@@ -97,12 +149,21 @@ def lj_cluster_38() -> None:
     inside = (grid.sum(axis=1) % 2 == 1) & (np.abs(grid).sum(axis=1) <= 3)
     sites = grid[inside & (np.abs(grid).max(axis=1) < 3)]
     nearest = 2.0 ** (1.0 / 6.0) * 0.98
-    save(Atoms("X38", sites * nearest / np.sqrt(2.0)), "lj_cluster_38", "cluster.extxyz")
+    n = len(sites)
+    cluster = System(
+        sites * nearest / np.sqrt(2.0), np.eye(3), (False,) * 3, ("X",) * n, (False,) * n
+    )
+    save(cluster, "lj_cluster_38", "cluster.extxyz")
 
 
-MAKERS = {f.__name__: f for f in (disks_128, jammed_2d_1024, argon_vacancy, lj_cluster_38)}
+SMALL = (
+    disks_128, packing_2d_64, packing_3d_128, jammed_2d_1024, packing_3d_1024, polydisperse_2d_256,
+    walled_2d_256, kob_andersen_1000, argon_vacancy, lj_cluster_38,
+)  # fmt: skip
+LARGE = (packing_2d_10000, packing_3d_10000)
+MAKERS = {f.__name__: f for f in (*SMALL, *LARGE)}
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or MAKERS:
+    for name in sys.argv[1:] or [f.__name__ for f in SMALL]:
         MAKERS[name]()
-        print(f"systems/{name}")
+        print(f"systems/{name}", flush=True)

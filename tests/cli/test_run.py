@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from mdsens.io.results import read_result
 from tests.io.handmade import RUN_TOML, SIDE, N, extxyz, write_inputs
 
 POSITIONS = "sensitivity.positions=true"
+SHIPPED = sorted((Path(__file__).resolve().parents[2] / "systems").glob("*/run.toml"))
 
 
 @pytest.fixture
@@ -47,6 +49,29 @@ def test_run_and_show_and_plot(mdsens, shaken, tmp_path):
     )
     assert "stable minimum" in mdsens("show", "run.h5").out
     assert mdsens("plot", "run.h5").code == 0
+
+
+def test_shipped_systems_are_sound(mdsens):
+    assert len(SHIPPED) >= 4
+    for path in SHIPPED:
+        told = mdsens("check", path)
+        assert (told.code, told.err) == (0, ""), path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_shipped_systems_run(mdsens, path, tmp_path):
+    """Certified, and no derivative that is not finite."""
+    told = mdsens("run", path)
+    assert (told.code, told.err) == (0, "")
+    result = read_result(tmp_path / "run.h5")
+    c = result.certificate
+    assert c.converged
+    assert c.negative_modes == 0
+    assert c.derivative_error < 1e-8
+    values = [s.value for by in result.sensitivity.values() for s in by.values()]
+    assert values
+    assert all(np.isfinite(v).all() for v in values)
 
 
 def test_verify(mdsens, shaken):

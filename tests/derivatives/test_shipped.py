@@ -20,13 +20,18 @@ from tests.derivatives.routes import close, dense_response, off_centre, partials
 
 SYSTEMS = Path(__file__).resolve().parents[2] / "systems"
 SMALL = ["disks_128", "argon_vacancy", "lj_cluster_38"]
-ALL = [*SMALL, pytest.param("jammed_2d_1024", marks=pytest.mark.slow)]
+LARGER = [
+    "packing_2d_64", "packing_3d_128", "polydisperse_2d_256", "walled_2d_256", "jammed_2d_1024",
+    "kob_andersen_1000",
+]  # fmt: skip
+ALL = [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGER)]
 
 
 @cache
 def solved(name: str):
     text = tomllib.loads((SYSTEMS / name / "run.toml").read_text())
-    system = ms.read(SYSTEMS / name / text["system"]["structure"])
+    where = text["system"]
+    system = ms.read(SYSTEMS / name / where["structure"], dimension=where.get("dimension"))
     table = dict(text["potential"])
     values, kind = table.pop("parameters"), table.pop("kind")
     cls = {"soft_sphere": "SoftSphere", "lennard_jones": "LennardJones"}[kind]
