@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from mdsens.equilibrium.linearized import (
-    assembled_hessian,
     backbone,
+    inverse_at,
     operator_at,
     solved_by,
     solver_for,
@@ -25,7 +25,6 @@ from mdsens.linear import (
     Inverse,
     Operator,
     Projector,
-    SparseDirect,
     SparseFactor,
     largest_eigenvalue,
     lowest_eigenvalues,
@@ -173,7 +172,7 @@ def linearize(
     operator = operator_at(problem, here.setting)
     chosen, why = _chosen(solver, problem, operator.size, rtol)
     if isinstance(chosen, HostSolver):
-        chosen = _inverse(chosen, assembled_hessian(problem, here.setting), projector, spent)
+        chosen = inverse_at(chosen, problem, here, spent)
         operator = replace(operator, matrix=chosen.matrix)
     factor = chosen if isinstance(chosen, SparseFactor) else None
     spectrum = lowest_eigenvalues(operator, projector, 1, factor, _LOWEST)
@@ -183,16 +182,6 @@ def linearize(
         problem, here.setting, projector, np.asarray(here.rattlers), int(zero_modes(projector)),
         operator, chosen, why, largest, length, spectrum.values, spectrum.negative, bool(here.sound),
     )  # fmt: skip
-
-
-def _inverse(
-    solver: HostSolver, matrix: Any, projector: Projector, spent: Inverse | None
-) -> Inverse:
-    if isinstance(solver, SparseDirect) and spent is not None:
-        renewed = spent.renewed(matrix, projector, solver.rtol)
-        if renewed is not None:
-            return renewed
-    return solver.factorize(matrix, projector)
 
 
 def newton_correction(line: Linearization, rtol: float | None = None) -> np.ndarray:

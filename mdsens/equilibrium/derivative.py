@@ -13,10 +13,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from mdsens.equilibrium.linearized import backbone, cholesky, operator_at, solver_for
+from mdsens.equilibrium.hosted import HostSolve
+from mdsens.equilibrium.linearized import backbone, cholesky, inverse_at, operator_at, solver_for
 from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.implicit import Certified, Projected, Side, attach, guard
-from mdsens.linear import Dense, Projector
+from mdsens.linear import Dense, HostSolver, Inverse, Projector
 
 _CUTOFF = 1e-11
 _RTOL = 1e-10
@@ -71,6 +72,24 @@ def prepare(problem: Problem, setting: Setting) -> tuple[Setting, Certified]:
     factor, scale = cholesky(problem, here)
     solve = FactoredSolve(p, factor, scale, jnp.asarray(True))
     return here.setting, replace(solve, sound=here.sound & _regular(solve))
+
+
+def prepare_eager(
+    problem: Problem, setting: Setting, spent: Inverse | None = None
+) -> tuple[Setting, Certified]:
+    """As `prepare`, for concrete numbers: large systems are solved on the host.
+
+    Args:
+        spent: the factor of a state nearby, used where it is near enough.
+    """
+    size = problem.start(setting).size
+    solver, _ = solver_for(problem, size, traced=False, rtol=_RTOL)
+    inside, _ = solver_for(problem, size, traced=True)
+    if isinstance(inside, Dense) or not isinstance(solver, HostSolver):
+        return prepare(problem, setting)
+    here = backbone(problem, setting)
+    inverse = inverse_at(solver, problem, here, spent)
+    return here.setting, HostSolve.of(solver, inverse, here.projector, here.sound)
 
 
 def _regular(solve: FactoredSolve) -> jax.Array:

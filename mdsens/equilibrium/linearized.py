@@ -13,7 +13,15 @@ import scipy.sparse
 
 from mdsens.equilibrium.problem import Problem, Setting, spacing
 from mdsens.gauge import rattlers, rigid_projector
-from mdsens.linear import Operator, Projector, SolveInfo, choose
+from mdsens.linear import (
+    HostSolver,
+    Inverse,
+    Operator,
+    Projector,
+    SolveInfo,
+    SparseDirect,
+    choose,
+)
 from mdsens.potentials import LocalHessian
 
 # Energy of a rattler's contacts, in units of stiffness times spacing squared, that is round-off:
@@ -103,6 +111,18 @@ def operator_at(problem: Problem, setting: Setting) -> Operator:
 @partial(jax.jit, static_argnames="problem")
 def _hessian_product(problem: Problem, setting: Setting, v: jax.Array) -> jax.Array:
     return problem.hessian_product(problem.start(setting), setting, v)
+
+
+def inverse_at(
+    solver: HostSolver, problem: Problem, here: Backbone, spent: Inverse | None = None
+) -> Inverse:
+    """(P H P)^+ on the host; the factor of a state nearby is `spent` on it if it is near enough."""
+    matrix = assembled_hessian(problem, here.setting)
+    if isinstance(solver, SparseDirect) and spent is not None:
+        renewed = spent.renewed(matrix, here.projector, solver.rtol)
+        if renewed is not None:
+            return renewed
+    return solver.factorize(matrix, here.projector)
 
 
 @partial(jax.jit, static_argnames=("problem", "solver"))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdsens.equilibrium.linearized import Backbone, assembled_hessian, backbone
+from mdsens.equilibrium.linearized import Backbone, backbone, inverse_at
 from mdsens.equilibrium.newton import (
     FLOOR_FACTOR,
     MAX_ITERATIONS,
@@ -70,7 +70,7 @@ def _step(
         return step, bool(downhill), None
     here: Backbone = backbone(problem, setting)
     if factor is None or not np.array_equal(factor.projector.mask, here.projector.mask):
-        factor = solver.factorize(assembled_hessian(problem, here.setting), here.projector)
+        factor = inverse_at(solver, problem, here)
     gradient = np.asarray(measure(problem, here.setting)[0])
     step, _ = factor.solve(-gradient)
     # Unknown inertia (-1) is left to the certificate.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from mdsens.catalogue import CELL_MODES, MINIMIZERS
-from mdsens.equilibrium.derivative import differentiable, prepare
+from mdsens.equilibrium.derivative import differentiable, prepare, prepare_eager
 from mdsens.equilibrium.eager import Progress, find_minimum
 from mdsens.equilibrium.linearized import backbone
 from mdsens.equilibrium.plan import Plan, why_not_converged
@@ -99,15 +99,16 @@ def relax(
         setting, report = by_minimizer(problem, estimator, plan, live, source, system.species)
         _require_converged(problem, setting, report)
         return _plain(problem, setting, report)
+    factor = None
     if traced or neighbors is not None:
         source = neighbors or _source(potential, system)
         setting, report = find_minimum_traced(problem, start, system, plan, source)
     else:
         with outside_transformations():
-            setting, report, _ = find_minimum(problem, start, system, plan, progress)
+            setting, report, factor = find_minimum(problem, start, system, plan, progress)
     _require_converged(problem, setting, report)
     live = _live(problem, setting, params, system, pressure)
-    return _with_derivative(problem, estimator, setting, live, report)
+    return _with_derivative(problem, estimator, setting, live, report, factor)
 
 
 @dataclass(frozen=True)
@@ -226,14 +227,22 @@ def _require_converged(problem: Problem, found: Setting, report: Report) -> None
 
 
 def _with_derivative(
-    problem: Problem, estimator: Estimator, found: Setting, live: Setting, report: Report
+    problem: Problem,
+    estimator: Estimator,
+    found: Setting,
+    live: Setting,
+    report: Report,
+    factor: Inverse | None,
 ) -> Minimum:
     """The minimum as a function of what is live; plain where none of that is transformed."""
     given = (live.params, live.cell, live.pressure)
     if not any(isinstance(x, Tracer) for x in jax.tree.leaves(given)):
         found = backbone(problem, found).setting
     elif isinstance(estimator, Implicit):
-        found, solve = prepare(problem, found)
+        if isinstance(report.converged, Tracer):
+            found, solve = prepare(problem, found)
+        else:
+            found, solve = prepare_eager(problem, found, factor)
         positions, cell = differentiable(problem, *given, found, solve)
         found = replace(found, positions=positions, cell=cell)
     else:

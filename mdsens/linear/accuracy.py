@@ -14,15 +14,16 @@ _CEILING = 1e-7
 EPS = 2.220446049250313e-16
 
 
-def allowance(b_norm: Any, x_norm: Any, matrix_norm: Any, rtol: float) -> jax.Array:
+def allowance(b_norm: Any, x_norm: Any, matrix_norm: Any, rtol: float, xp: Any = jnp) -> Any:
     """Largest |b - A x| that is accepted: max(rtol |b|, 64 eps |A| |x|), at most 1e-7 |b|.
 
     The second term is the residual that the exact solution, rounded to float64, would show; where
     A is so badly conditioned that it exceeds rtol |b|, no solver can do better, and the error it
     leaves in x, cond(A) 64 eps, is below 1e-7 for condition numbers up to 1e7.
+    `xp` is NumPy where JAX must not run.
     """
-    rounding = jnp.minimum(_ROUNDING * EPS * matrix_norm * x_norm, _CEILING * b_norm)
-    return jnp.maximum(rtol * b_norm, rounding)
+    rounding = xp.minimum(_ROUNDING * EPS * matrix_norm * x_norm, _CEILING * b_norm)
+    return xp.maximum(rtol * b_norm, rounding)
 
 
 def relative(residual_norm: Any, b_norm: Any) -> jax.Array:

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import norm as sparse_norm
 
-from mdsens.linear.accuracy import allowance, relative
+from mdsens.linear.accuracy import allowance
 from mdsens.linear.ground import HostProjector
 from mdsens.linear.outcome import Outcome, SolveInfo, summary
 from mdsens.linear.projector import Projector
@@ -50,18 +50,23 @@ class Inverse(ABC):
         Args:
             rtol: another relative residual to be content with.
         """
-        rtol = self.rtol if rtol is None else rtol
+        x, residual, iterations, outcome = self.attempt(rhs, self.rtol if rtol is None else rtol)
+        told = jnp.asarray(residual), iterations, jnp.asarray(outcome)
+        return x, summary(*told, self.method, self.inertia)
+
+    def attempt(
+        self, rhs: np.ndarray, rtol: float
+    ) -> tuple[np.ndarray, np.ndarray, int, np.ndarray]:
+        """(x, residuals, iterations, outcomes) without any JAX, for callbacks of compiled code."""
         b = self.projector(rhs if rhs.ndim == 2 else rhs[:, None])
         x, iterations, outcome = self._approximate(b, rtol)
         left, size = np.linalg.norm(b - self.product(x), axis=0), np.linalg.norm(b, axis=0)
-        allowed = np.asarray(allowance(size, np.linalg.norm(x, axis=0), self.norm, rtol))
+        allowed = allowance(size, np.linalg.norm(x, axis=0), self.norm, rtol, np)
         missed = (outcome == Outcome.CONVERGED) & ~(left <= allowed)
         outcome = np.where(missed, Outcome.NOT_CONVERGED, outcome)
         outcome = np.where(np.all(np.isfinite(b), axis=0), outcome, Outcome.NOT_FINITE)
         x[:, outcome != Outcome.CONVERGED] = np.nan
-        residual, codes = jnp.asarray(relative(left, size)), jnp.asarray(outcome)
-        info = summary(residual, iterations, codes, self.method, self.inertia)
-        return x.reshape(rhs.shape), info
+        return x.reshape(rhs.shape), left / np.where(size > 0.0, size, 1.0), iterations, outcome
 
     def renewed(self, matrix: Any, projector: Projector, rtol: float) -> Inverse | None:
         """The same for a matrix nearby, if what was made of this one serves there as well."""

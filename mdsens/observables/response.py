@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from mdsens.equilibrium.derivative import prepare
+from mdsens.equilibrium.derivative import prepare, prepare_eager
 from mdsens.equilibrium.linearized import (
     Backbone,
-    assembled_hessian,
     backbone,
+    inverse_at,
     solved_by,
     solver_for,
 )
@@ -49,7 +49,7 @@ def respond(problem: Problem, setting: Setting) -> Response:
     here = backbone(problem, still)
     u = _solved_on_host(problem, here)
     if any(isinstance(x, Tracer) for x in jax.tree.leaves(setting)):
-        return _differentiable(setting, here.setting, u, prepare(problem, still)[1])
+        return _differentiable(setting, here.setting, u, prepare_eager(problem, still)[1])
     return Response(here.setting, u, None)
 
 
@@ -89,8 +89,7 @@ def _solved_on_host(problem: Problem, here: Backbone) -> jax.Array:
     solver, _ = solver_for(problem, here.projector.size, traced=False)
     rhs = _right_hand_sides(problem, setting)
     if isinstance(solver, HostSolver):
-        factor = solver.factorize(assembled_hessian(problem, setting), here.projector)
-        x, info = factor.solve(np.asarray(rhs))
+        x, info = inverse_at(solver, problem, here).solve(np.asarray(rhs))
     else:
         x, info = solved_by(solver, problem, setting, here.projector, rhs)
     info.raise_if_failed()
