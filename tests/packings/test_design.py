@@ -8,13 +8,14 @@ import pytest
 
 import mdsens as ms
 from mdsens.packings import design, random_spheres
+from tests.examples import settled
 
 POTENTIAL = ms.potentials.SoftSphere()
 
 
 @pytest.fixture(scope="module")
 def start():
-    system = random_spheres(np.where(np.arange(24) % 2, 1.4, 1.0), 2, 1.0, 7)
+    system = settled(random_spheres(np.where(np.arange(24) % 2, 1.4, 1.0), 2, 1.0, 7))
     return POTENTIAL.parameters(system, diameter="diameter"), system
 
 
