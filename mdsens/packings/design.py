@@ -149,13 +149,19 @@ class _Search:
         return result
 
     def value_and_gradient(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
-        """Infinite where there is no certified state: the line search turns back."""
+        """Where there is no certified state, a slope up as steep as the best state's is down: the
+        line search turns back. (From infinity L-BFGS-B cannot interpolate and gives up.)"""
         try:
             result = self.certified(flat)
         except (NotConverged, DerivativeUndefined):
+            best, result = self.best
+            value, slope = min(self.history), self._slope(result)
             self.history.append(np.inf)
-            return np.inf, np.zeros_like(flat)
-        return self.history[-1], self.flatten(result.sensitivity[self.objective.__name__])
+            return value + abs(float(slope @ (flat - best))), -slope
+        return self.history[-1], self._slope(result)
+
+    def _slope(self, result: Result) -> np.ndarray:
+        return self.flatten(result.sensitivity[self.objective.__name__])
 
 
 def _scalar(result: Result, objective: Callable[..., Any]) -> float:
