@@ -35,6 +35,7 @@ class _Memory(NamedTuple):
     Attributes:
         gradient: (n,) there.
         pairs: (2m, n) rows s, then rows y, each pair scaled to s . y = 1; slots are reused in turn.
+            Single precision would be quicker, but moves the centre of mass by round-off.
         sy, yy: (m, m) s_a . y_b and y_a . y_b.
         along: (2m,) products of the rows with the gradient.
         learnt: how many pairs so far.
@@ -74,25 +75,26 @@ class LBFGS:
         fraction = memory.shorten * jnp.minimum(1.0, _LONGEST * problem.length / longest)
         there = z + fraction * direction
         gradient = problem.gradient(there)
-        end = gradient @ direction
+        end = _dot(gradient, direction)
         # What is not finite (particles on top of each other) is too far.
         finite = jnp.isfinite(end)
         accepted = finite & (end <= -_OVERSHOOT * slope) | (memory.shorten < _SHORTEST)
         turning = jnp.clip(slope / (slope - end), 0.1, 0.5)
         shorter = memory.shorten * jnp.where(finite, turning, 0.1)
-        z_next = jnp.where(accepted, there, z)
-        learnt = _learn(memory, z_next - z, jnp.where(accepted, gradient, memory.gradient))
-        memory = learnt._replace(shorten=jnp.where(accepted, 1.0, shorter))
-        return Step(z_next, memory.gradient, memory)
+        moved = jnp.where(accepted, fraction, 0.0)
+        gradient = jnp.where(accepted, gradient, memory.gradient)
+        memory = _learn(memory, moved * direction, gradient, moved * (end - slope))
+        memory = memory._replace(shorten=jnp.where(accepted, 1.0, shorter))
+        return Step(jnp.where(accepted, there, z), gradient, memory)
 
 
 def _downhill(memory: _Memory) -> tuple[jax.Array, jax.Array]:
     """(direction, slope along it): -H g, or -g should round-off have spoilt H."""
     direction = -_product(memory)
-    slope = memory.gradient @ direction
+    slope = _dot(memory.gradient, direction)
     good = slope < 0.0
     direction = jnp.where(good, direction, -memory.gradient)
-    return direction, jnp.where(good, slope, -(memory.gradient @ memory.gradient))
+    return direction, jnp.where(good, slope, -_dot(memory.gradient, memory.gradient))
 
 
 def _product(memory: _Memory) -> jax.Array:
@@ -116,11 +118,12 @@ def _product(memory: _Memory) -> jax.Array:
     return c * memory.gradient + weights @ memory.pairs
 
 
-def _learn(memory: _Memory, s: jax.Array, gradient: jax.Array) -> _Memory:
-    """The pair (s, change of gradient) in the place of the oldest, if it tells a curvature."""
+def _learn(memory: _Memory, s: jax.Array, gradient: jax.Array, curvature: jax.Array) -> _Memory:
+    """The pair (s, y), y the change of gradient, in the place of the oldest, if it tells a curvature
+    s . y."""
     y = gradient - memory.gradient
-    curvature = s @ y
-    good = curvature > _FLAT * jnp.sqrt((s @ s) * (y @ y))
+    y_y = _dot(y, y)
+    good = curvature > _FLAT * jnp.sqrt(_dot(s, s) * y_y)
     unit = jnp.where(good, jax.lax.rsqrt(jnp.where(good, curvature, 1.0)), 0.0)
     m = memory.sy.shape[0]
     slot = memory.learnt % m
@@ -129,13 +132,23 @@ def _learn(memory: _Memory, s: jax.Array, gradient: jax.Array) -> _Memory:
         kept = jax.lax.dynamic_index_in_dim(pairs, row, keepdims=False)
         new = jnp.where(good, unit * vector, kept)
         pairs = jax.lax.dynamic_update_index_in_dim(pairs, new, row, 0)
-    products = pairs @ jnp.stack([pairs[m + slot], gradient], axis=1)
-    s_y, y_y = jnp.split(products[:, 0], 2)
+    along = pairs @ gradient
+    # Products with y are differences of products with gradients: one sweep less.
+    change = (unit * (along - memory.along)).at[slot].set(1.0).at[m + slot].set(unit**2 * y_y)
+    with_s, with_y = jnp.split(change, 2)
+    sy = memory.sy.at[:, slot].set(with_s)
+    yy = memory.yy.at[:, slot].set(with_y).at[slot].set(with_y)
     return memory._replace(
         gradient=gradient,
         pairs=pairs,
-        sy=memory.sy.at[:, slot].set(s_y),
-        yy=memory.yy.at[:, slot].set(y_y).at[slot].set(y_y),
-        along=products[:, 1],
+        sy=jnp.where(good, sy, memory.sy),
+        yy=jnp.where(good, yy, memory.yy),
+        along=along,
         learnt=memory.learnt + good,
     )
+
+
+def _dot(a: jax.Array, b: jax.Array) -> jax.Array:
+    """a . b in columns of eight, which compiled code adds up side by side, in half the time."""
+    product = jnp.pad(a * b, (0, -a.size % 8))
+    return jnp.sum(jnp.sum(product.reshape(-1, 8), axis=0))

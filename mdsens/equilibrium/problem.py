@@ -111,7 +111,14 @@ class Problem:
 
     def gradient(self, z: jax.Array, setting: Setting) -> jax.Array:
         """dW/dz with the components of fixed particles set to zero, (N d + m,)."""
-        return self.free(setting) * jax.grad(self.objective)(z, setting)
+        s = setting
+        if self.cell_mode == "fixed":
+            slope = self.potential.gradient(
+                s.params, *self.configuration(z, s), s.neighbors
+            ).reshape(-1)
+        else:
+            slope = jax.grad(self.objective)(z, s)
+        return self.free(s) * slope
 
     def hessian_product(self, z: jax.Array, setting: Setting, v: jax.Array) -> jax.Array:
         """(d2W/dz2) v."""

@@ -97,6 +97,7 @@ class Evaluated(NamedTuple):
     energy: jax.Array
     by_parameters: Any
     by_positions: jax.Array
+    gradient: jax.Array
     by_cell: jax.Array
     by_strain: jax.Array
     hessian: jax.Array
@@ -114,8 +115,9 @@ def evaluate(potential: Potential, params, x, h, pairs: Pairs, strain) -> Evalua
     )
     hessian = jax.jacfwd(jax.grad(potential.energy, 1), 1)(params, x, h, pairs)
     local = potential.local_hessian(params, x, h, pairs)
+    gradient = potential.gradient(params, x, h, pairs)
     return Evaluated(
-        energy, by_parameters, by_positions, by_cell, by_strain, hessian, local, strained
+        energy, by_parameters, by_positions, gradient, by_cell, by_strain, hessian, local, strained
     )
 
 

@@ -34,7 +34,8 @@ def test_energy_and_forces(kind: str, place: str):
     assert abs(energy) > 1e-3
     scale = np.abs(forces).max()
     np.testing.assert_allclose(c.found.energy, energy.real, rtol=1e-12)
-    np.testing.assert_allclose(c.found.by_positions, -forces, atol=1e-11 * scale)
+    for gradient in (c.found.by_positions, c.found.gradient):
+        np.testing.assert_allclose(gradient, -forces, atol=1e-11 * scale)
     # The virial: dE/d(strain) = sum over pairs of r (x) dE/dr.
     np.testing.assert_allclose(c.found.by_strain, virial, atol=1e-11 * np.abs(virial).max())
 
