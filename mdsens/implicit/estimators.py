@@ -112,7 +112,7 @@ class Neumann(Estimator):
     terms: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.terms, Integral) or self.terms < 1:
+        if not isinstance(self.terms, Integral) or int(self.terms) < 1:
             raise InputError(f"terms = {self.terms}: a Neumann series has one or more of them")
 
     def at(self, iteration: Iteration, sol: Any, *args: Any) -> Any:
@@ -162,7 +162,7 @@ class Automatic(Estimator):
             raise InputError(f'mode "{self.mode}" is unknown; allowed: "reverse", "forward"')
         for name in ("steps", "last"):
             count = getattr(self, name)
-            if count is not None and not (isinstance(count, Integral) and count >= 0):
+            if count is not None and not (isinstance(count, Integral) and int(count) >= 0):
                 raise InputError(f"{name} = {count} must be a whole number, not negative")
 
     def run(self, iteration: Iteration, x0: Any, *args: Any) -> tuple[Any, Info]:
