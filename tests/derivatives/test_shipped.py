@@ -22,7 +22,6 @@ SYSTEMS = Path(__file__).resolve().parents[2] / "systems"
 SMALL = ["disks_128", "argon_vacancy", "lj_cluster_38"]
 LARGER = [
     "packing_2d_64", "packing_3d_128", "polydisperse_2d_256", "walled_2d_256", "jammed_2d_1024",
-    "kob_andersen_1000",
 ]  # fmt: skip
 ALL = [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGER)]
 
