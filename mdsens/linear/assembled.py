@@ -4,15 +4,16 @@
 
 Scaling beforehand is block-Jacobi preconditioning at no cost per iteration. In packings one product
 with the assembled matrix takes a fifth of the time of a matrix-free one. What was tried beyond, for
-10 000 spheres (460 iterations of 0.5 ms) and 10 000 discs (1160 of 0.2 ms), to 1e-10:
+10 000 spheres and 10 000 discs, one right-hand side to 1e-10; times are ratios to the first line
+(0.55 and 0.48 s on a busy core), setup included:
 
-|                                              | spheres: iterations, time | discs      |
-|----------------------------------------------|---------------------------|------------|
-| block-Jacobi                                 | 460, 1                    | 1164, 1    |
-| + rigid motions of clumps as a coarse space  | 454 to 475, 1.4 or more   | 515, 0.9   |
-| + the same, smoothed                         | 367 to 416, 1.9 or more   | 428, 0.7   |
-| smoothed aggregation (pyamg)                 | 126, 4.3                  | 118, 1.9   |
-| incomplete LU (SuperLU), drop 1e-3           | 600 and more, 70          | 68, 1.0    |
+|                                             | spheres: iterations, time | discs               |
+|---------------------------------------------|---------------------------|---------------------|
+| block-Jacobi                                | 460, 1                    | 1164, 1             |
+| + rigid motions of clumps as a coarse space | 454 to 475, 1.5 or more   | 515 to 634, 0.8-1.2 |
+| + the same, smoothed                        | 367 to 416, 2.2 or more   | 428 to 530, 0.7-1.1 |
+| smoothed aggregation (pyamg)                | 126, 4.6                  | 118, 2.0            |
+| incomplete LU (SuperLU), drop 1e-3          | over 600, 70 or more      | 68, 1.0             |
 
 In 3D the softest modes are not long waves but a continuum of disordered ones, which no coarse
 space of this kind knows; in 2D the factorisation of `mdsens.linear.sparse` is quicker than any.
