@@ -5,9 +5,9 @@ solver.solve(operator, rhs, projector) -> (x, SolveInfo),    x = (P A P)^+ P b
 
 from mdsens.linear.assembled import AssembledCG, ScaledMatrix
 from mdsens.linear.cg import CG
-from mdsens.linear.choose import HostSolver, LinearSolver, choose, named
+from mdsens.linear.choose import LinearSolver, choose, named
 from mdsens.linear.dense import Dense
-from mdsens.linear.inverse import Inverse
+from mdsens.linear.inverse import HostSolver, Inverse
 from mdsens.linear.lanczos import largest_curvature, largest_eigenvalue
 from mdsens.linear.minres import MINRES
 from mdsens.linear.operator import Operator

@@ -24,17 +24,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import get_blas_funcs
 
-from mdsens.errors import InputError
 from mdsens.linear.ground import HostProjector, on_host
-from mdsens.linear.inverse import Inverse
-from mdsens.linear.operator import Operator
-from mdsens.linear.outcome import Outcome, SolveInfo
+from mdsens.linear.inverse import HostSolver, Inverse
+from mdsens.linear.outcome import Outcome
 from mdsens.linear.precision import require_float64
 from mdsens.linear.preconditioner import scaling
 from mdsens.linear.projector import Projector
@@ -46,7 +42,7 @@ _axpy, _scal = get_blas_funcs(("axpy", "scal"), dtype=np.float64)
 
 
 @dataclass(frozen=True)
-class AssembledCG:
+class AssembledCG(HostSolver):
     """P A P x = P b by conjugate gradients on a sparse matrix. Host only: eager code.
 
     Good for minima in 3D, where factors fill in: A positive definite on the complement of the null
@@ -66,20 +62,6 @@ class AssembledCG:
         """The matrix, scaled once for all right-hand sides."""
         require_float64(matrix)
         return ScaledMatrix(compact(matrix), on_host(projector), self.rtol, self.block)
-
-    def solve(
-        self, operator: Operator, rhs: jax.Array, projector: Projector
-    ) -> tuple[jax.Array, SolveInfo]:
-        """Minimum-norm solution for rhs (n,) or (n, c); NaN in columns that failed.
-
-        Raises:
-            InputError: the operator has no assembled matrix.
-        """
-        if operator.matrix is None:
-            raise InputError("CG on an assembled matrix needs an operator with one")
-        require_float64(rhs)
-        x, info = self.factorize(operator.matrix, projector).solve(np.asarray(rhs))
-        return jnp.asarray(x), info
 
 
 class ScaledMatrix(Inverse):

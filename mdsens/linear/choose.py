@@ -11,7 +11,6 @@ from mdsens.linear.dense import Dense
 from mdsens.linear.minres import MINRES
 from mdsens.linear.sparse import SparseDirect
 
-HostSolver = SparseDirect | AssembledCG  # need an assembled matrix, and eager code
 LinearSolver = Dense | SparseDirect | AssembledCG | CG | MINRES
 
 # eigh of 600 x 600 takes 0.1 s on one core, as long as a few solves by CG; it grows with n^3.

@@ -6,14 +6,18 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import norm as sparse_norm
 
+from mdsens.errors import InputError
 from mdsens.linear.accuracy import allowance
 from mdsens.linear.ground import HostProjector
+from mdsens.linear.operator import Operator
 from mdsens.linear.outcome import Outcome, SolveInfo, summary
+from mdsens.linear.precision import require_float64
 from mdsens.linear.projector import Projector
 
 
@@ -75,3 +79,25 @@ class Inverse(ABC):
     def product(self, x: np.ndarray) -> np.ndarray:
         """P A P x for x (n,) or (n, c)."""
         return self.projector(self.matrix @ self.projector(x))
+
+
+class HostSolver(ABC):
+    """Solves with an assembled matrix, in eager code only."""
+
+    @abstractmethod
+    def factorize(self, matrix: Any, projector: Projector) -> Inverse:
+        """What is made of the matrix once, for all right-hand sides."""
+
+    def solve(
+        self, operator: Operator, rhs: jax.Array, projector: Projector
+    ) -> tuple[jax.Array, SolveInfo]:
+        """Minimum-norm solution for rhs (n,) or (n, c); NaN in columns that failed.
+
+        Raises:
+            InputError: the operator has no assembled matrix.
+        """
+        if operator.matrix is None:
+            raise InputError("this solver needs an operator with an assembled matrix")
+        require_float64(rhs)
+        x, info = self.factorize(operator.matrix, projector).solve(np.asarray(rhs))
+        return jnp.asarray(x), info

@@ -21,17 +21,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.linalg import SuperLU, splu
 
-from mdsens.errors import InputError
 from mdsens.linear.ground import HostProjector, on_host
-from mdsens.linear.inverse import Inverse
-from mdsens.linear.operator import Operator
-from mdsens.linear.outcome import Outcome, SolveInfo
+from mdsens.linear.inverse import HostSolver, Inverse
+from mdsens.linear.outcome import Outcome
 from mdsens.linear.precision import require_float64
 from mdsens.linear.projector import Projector
 
@@ -44,7 +40,7 @@ _SAME = 1e-10
 
 
 @dataclass(frozen=True)
-class SparseDirect:
+class SparseDirect(HostSolver):
     """P A P x = P b by sparse factorisation. Host only: eager code, assembled matrix.
 
     Good for 2D (fill grows like n log n) and for 3D up to a few thousand particles (it grows like
@@ -62,20 +58,6 @@ class SparseDirect:
         """Factorise once; a matrix that is singular beyond its known null space is said so."""
         require_float64(matrix)
         return SparseFactor(sp.csc_array(matrix), on_host(projector), self.rtol, self.cutoff)
-
-    def solve(
-        self, operator: Operator, rhs: jax.Array, projector: Projector
-    ) -> tuple[jax.Array, SolveInfo]:
-        """Minimum-norm solution for rhs (n,) or (n, c); NaN in columns that failed.
-
-        Raises:
-            InputError: the operator has no assembled matrix.
-        """
-        if operator.matrix is None:
-            raise InputError("a sparse factorisation needs an operator with an assembled matrix")
-        require_float64(rhs)
-        x, info = self.factorize(operator.matrix, projector).solve(np.asarray(rhs))
-        return jnp.asarray(x), info
 
 
 class SparseFactor(Inverse):
