@@ -36,6 +36,7 @@ class Ensemble:
         systems: where each one stands now.
         outcomes: for each, an empty string if that is a minimum, else a sentence.
         reports: how each relaxation went.
+        batches: the same padded and stacked, for `measure` and `gradient`.
     """
 
     systems: tuple[System, ...]

@@ -37,8 +37,9 @@ class Ended:
 
 def minima(bucket: Bucket, plan: Plan, pressure: float, count: int) -> Iterator[Ended]:
     """The minima of all members, in no particular order."""
-    problem, lists, count = bucket.problem, Lists(bucket.problem), min(count, len(bucket.members))
-    arrivals = descents(bucket, plan, pressure, count)
+    problem, lists = bucket.problem, Lists(bucket.problem, pressure)
+    count = min(count, len(bucket.members))
+    arrivals = descents(bucket, plan, lists, count)
     while group := list(islice(arrivals, count)):
         yield from (_ended(d, d.setting, np.nan, 0, plan) for d in group if d.lost)
         sane = [d for d in group if not d.lost]

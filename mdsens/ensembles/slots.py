@@ -53,10 +53,10 @@ class _Courses(NamedTuple):
     progress: Progress
 
 
-def descents(bucket: Bucket, plan: Plan, pressure: float, count: int) -> Iterator[Descended]:
+def descents(bucket: Bucket, plan: Plan, lists: Lists, count: int) -> Iterator[Descended]:
     """The descents of all members, `count` at a time, in the order of their arrival."""
     waiting = deque(bucket.members)
-    batch = _Batch(bucket.problem, plan, pressure, min(count, len(waiting)), waiting)
+    batch = _Batch(bucket.problem, plan, lists, [waiting.popleft() for _ in range(count)])
     while batch.taken:
         yield from batch.go_on()
         batch.refill(waiting)
@@ -65,13 +65,10 @@ def descents(bucket: Bucket, plan: Plan, pressure: float, count: int) -> Iterato
 class _Batch:
     """The members that are on their way down; None in slots that nobody has."""
 
-    def __init__(
-        self, problem: Problem, plan: Plan, pressure: float, count: int, waiting: deque[Member]
-    ):
-        self._problem, self._plan, self._pressure = problem, plan, pressure
-        self._lists = Lists(problem)
-        self._members: list[Member | None] = [waiting.popleft() for _ in range(count)]
-        self._settings = [self._lists.start(m, pressure) for m in self._members if m]
+    def __init__(self, problem: Problem, plan: Plan, lists: Lists, first: list[Member]):
+        self._problem, self._plan, self._lists = problem, plan, lists
+        self._members: list[Member | None] = [*first]
+        self._settings = [lists.start(member) for member in first]
         self._courses = _begin(problem, plan.first, plan.fmax, stacked(self._settings))
 
     @property
@@ -110,7 +107,7 @@ class _Batch:
         entering = empty[: len(waiting)]
         for k in entering:
             self._members[k] = member = waiting.popleft()
-            self._settings[k] = self._lists.start(member, self._pressure)
+            self._settings[k] = self._lists.start(member)
         begun = _begin(self._problem, self._plan.first, self._plan.fmax, stacked(self._settings))
         self._courses = _merged(
             np.isin(np.arange(len(self._members)), entering), begun, self._courses

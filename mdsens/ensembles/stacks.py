@@ -32,16 +32,16 @@ def stacked(settings: Sequence[Setting]) -> Setting:
 class Lists:
     """Makes the lists of a bucket and remembers the largest, so that compiled code is used again."""
 
-    def __init__(self, problem: Problem):
-        self._problem = problem
+    def __init__(self, problem: Problem, pressure: float):
+        self._problem, self._pressure = problem, pressure
         self._room = 0
 
-    def start(self, member: Member, pressure: float) -> Setting:
+    def start(self, member: Member) -> Setting:
         """The start of a member, with its list."""
         s = member.system
         return Setting(
             member.params, np.asarray(s.positions, float), np.asarray(s.cell, float),
-            np.asarray(s.fixed), np.asarray(pressure, float), self.at(member, s.positions, s.cell),
+            np.asarray(s.fixed), np.asarray(self._pressure, float), self.at(member, s.positions, s.cell),
         )  # fmt: skip
 
     def at(self, member: Member, positions: np.ndarray, cell: np.ndarray) -> Pairs:
