@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import resource
 import subprocess
@@ -28,27 +27,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false " + os.environ.get("XLA_FLAGS", "")
-if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+from relax_packings import start
+
+# Before anything else: it keeps to one core and 64 bits, and XLA quiet.
+# isort: split
 
 import jax
 import numpy as np
-from relax_packings import start
 
-jax.config.update("jax_enable_x64", True)
-
-import mdsens as ms  # noqa: E402
-from mdsens.derivatives.bound import bound  # noqa: E402
-from mdsens.derivatives.kernels import measured  # noqa: E402
-from mdsens.derivatives.linearization import (  # noqa: E402
+import mdsens as ms
+from mdsens.derivatives.bound import bound
+from mdsens.derivatives.kernels import measured
+from mdsens.derivatives.linearization import (
     ROUGH,
     linearize,
     newton_correction,
 )
-from mdsens.derivatives.total import adjoint  # noqa: E402
-from mdsens.equilibrium import search  # noqa: E402
+from mdsens.derivatives.total import adjoint
+from mdsens.equilibrium import search
 
 _RELAXED_TWICE, _MEASURED_TWICE = 10_000, 200_000
 PHASES = ("relax", "derivative", "moduli")

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import time
@@ -27,28 +26,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false " + os.environ.get("XLA_FLAGS", "")
-if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+from relax_packings import start
+
+# Before anything else: it keeps to one core and 64 bits, and XLA quiet.
+# isort: split
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from relax_packings import start
 
-jax.config.update("jax_enable_x64", True)
-
-import mdsens as ms  # noqa: E402
-from mdsens.derivatives.linearization import (  # noqa: E402
+import mdsens as ms
+from mdsens.derivatives.linearization import (
     ROUGH,
     linearize,
     newton_correction,
 )
-from mdsens.derivatives.total import adjoint  # noqa: E402
-from mdsens.equilibrium import Found, search  # noqa: E402
-from mdsens.equilibrium.linearized import backbone  # noqa: E402
-from mdsens.system import System  # noqa: E402
+from mdsens.derivatives.total import adjoint
+from mdsens.equilibrium import Found, search
+from mdsens.equilibrium.linearized import backbone
+from mdsens.system import System
 
 POTENTIAL = ms.potentials.SoftSphere()
 
