@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 
+from mdsens.equilibrium.assembly import dense, diagonal, sparse
 from mdsens.equilibrium.problem import Problem, Setting, spacing
 from mdsens.gauge import rattlers, rigid_projector
 from mdsens.linear import (
@@ -149,13 +150,7 @@ def dense_hessian(problem: Problem, setting: Setting) -> jax.Array:
     if local is None:
         return operator_at(problem, setting).dense()
     n, d = setting.positions.shape
-    blocks = jnp.zeros((n, d, n, d))
-    k = local.particles.shape[1]
-    for a in range(k):
-        for b in range(k):
-            i, j = local.particles[:, a], local.particles[:, b]
-            blocks = blocks.at[i, :, j, :].add(local.blocks[:, a, b])
-    matrix = blocks.reshape(n * d, n * d)
+    matrix = dense(local, n, d)
     if len(problem.strain_basis()) == 0:
         return matrix
     rows = _strain_rows(problem, setting)
@@ -169,9 +164,7 @@ def diagonal_blocks(problem: Problem, setting: Setting) -> jax.Array | None:
     local = _local(problem, setting)
     if local is None:
         return None
-    n, d = setting.positions.shape
-    own = jnp.diagonal(local.blocks, axis1=1, axis2=2).transpose(0, 3, 1, 2)
-    return jnp.zeros((n, d, d)).at[local.particles].add(own)
+    return diagonal(local, *setting.positions.shape)
 
 
 def assembled_hessian(problem: Problem, setting: Setting) -> scipy.sparse.csc_array | None:
@@ -180,7 +173,7 @@ def assembled_hessian(problem: Problem, setting: Setting) -> scipy.sparse.csc_ar
     if local is None:
         return None
     n, d = setting.positions.shape
-    matrix = scatter(np.asarray(local.particles), np.asarray(local.blocks), n, d)
+    matrix = sparse(local, n, d)
     if len(problem.strain_basis()) == 0:
         return matrix
     rows = np.asarray(_strain_rows(problem, setting))
@@ -188,20 +181,6 @@ def assembled_hessian(problem: Problem, setting: Setting) -> scipy.sparse.csc_ar
     corner = scipy.sparse.csc_array(rows[:, n * d :])
     whole = scipy.sparse.block_array([[matrix, border.T], [border, corner]], format="csc")
     return scipy.sparse.csc_array(whole)
-
-
-def scatter(particles: np.ndarray, blocks: np.ndarray, n: int, d: int) -> scipy.sparse.csc_array:
-    """Sum of local blocks (T, k, k, d, d) over their particles (T, k): (n d, n d)."""
-    present = np.abs(blocks).max(axis=(1, 2, 3, 4), initial=0.0) > 0.0
-    particles, blocks = particles[present], blocks[present]
-    dof = particles[:, :, None] * d + np.arange(d)
-    # blocks[t, a, b, i, j] belongs to row (particle a, component i), column (particle b, j).
-    blocks = blocks.transpose(0, 1, 3, 2, 4)
-    row = np.broadcast_to(dof[:, :, :, None, None], blocks.shape)
-    column = np.broadcast_to(dof[:, None, None, :, :], blocks.shape)
-    return scipy.sparse.coo_array(
-        (blocks.ravel(), (row.ravel(), column.ravel())), shape=(n * d, n * d)
-    ).tocsc()
 
 
 @partial(jax.jit, static_argnames="problem")

@@ -21,8 +21,8 @@ from mdsens.system import System
 Params = Any
 
 
-class LocalHessian(NamedTuple):
-    """Second derivatives term by term: H = sum_t blocks[t] scattered to its particles.
+class Blocks(NamedTuple):
+    """H = sum_t blocks[t] scattered to the particles of term t.
 
     Attributes:
         particles: (T, k) particles of each term.
@@ -31,6 +31,27 @@ class LocalHessian(NamedTuple):
 
     particles: jax.Array
     blocks: jax.Array
+
+
+class Squares(NamedTuple):
+    """H = sum_s weights[s] g_s g_s^T, where g_s is the sum of its rows at their particles: what is
+    left of F(rho_s), a function of a sum over neighbours, besides pairs; a particle with fifty
+    neighbours has fifty rows, where it would have 2601 blocks.
+
+    Attributes:
+        sites, particles: (E,) the site s of each row and the particle it stands at.
+        rows: (E, d) d rho_s / dx_particle, or a part of it.
+        weights: (N,) F''(rho_s).
+    """
+
+    sites: jax.Array
+    particles: jax.Array
+    rows: jax.Array
+    weights: jax.Array
+
+
+# Second derivatives term by term; H is the sum of all.
+LocalHessian = tuple[Blocks | Squares, ...]
 
 
 class Potential(ABC):
@@ -196,7 +217,7 @@ class Sum(Potential):
         two = self.second.local_hessian(params[b], positions, cell, neighbors)
         if one is None or two is None:
             return None
-        return LocalHessian(*(jnp.concatenate(pair) for pair in zip(one, two, strict=True)))
+        return (*one, *two)
 
     def contacts(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs

@@ -19,7 +19,7 @@ from mdsens.errors import InputError
 from mdsens.linear import require_float64
 from mdsens.neighbors import Pairs
 from mdsens.parameters import Table, active_parameters, check_keys, index_matrix, resolve
-from mdsens.potentials.base import LocalHessian, Params, Potential
+from mdsens.potentials.base import Blocks, LocalHessian, Params, Potential
 from mdsens.system import System
 
 jax.tree_util.register_dataclass(Table, data_fields=["values"], meta_fields=["keys"])
@@ -103,7 +103,8 @@ class PairPotential(Potential):
         identity = jnp.eye(vectors.shape[1])[None]
         k = second[:, None, None] * outer + first[:, None, None] * (identity - outer)
         signs = jnp.array([[1.0, -1.0], [-1.0, 1.0]])[None, :, :, None, None]
-        return LocalHessian(jnp.stack([neighbors.i, neighbors.j], axis=1), signs * k[:, None, None])
+        ends = jnp.stack([neighbors.i, neighbors.j], axis=1)
+        return (Blocks(ends, signs * k[:, None, None]),)
 
     def contacts(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mdsens.equilibrium.linearized import scatter
+from mdsens.equilibrium.assembly import sparse
 from mdsens.errors import InputError
 from mdsens.neighbors import pair_list
 from mdsens.parameters import Table
@@ -55,8 +55,8 @@ def test_assembled_hessian_is_the_dense_one(kind: str, place: str):
     c = case(kind, place)
     n, d = c.system.positions.shape
     dense = np.asarray(c.found.hessian).reshape(n * d, n * d)
-    sparse = scatter(np.asarray(c.found.local.particles), np.asarray(c.found.local.blocks), n, d)
-    np.testing.assert_allclose(sparse.toarray(), dense, atol=1e-11 * np.abs(dense).max())
+    assembled = sparse(c.found.local, n, d)
+    np.testing.assert_allclose(assembled.toarray(), dense, atol=1e-11 * np.abs(dense).max())
     assert np.abs(dense).max() > 1e-3
 
 
@@ -323,7 +323,7 @@ def test_a_sum_is_the_sum(rng: np.random.Generator):
             np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
     dense = np.asarray(soft.found.hessian + bond.found.hessian).reshape(20, 20)
     local = found.local
-    matrix = scatter(np.asarray(local.particles), np.asarray(local.blocks), 10, 2).toarray()
+    matrix = sparse(local, 10, 2).toarray()
     np.testing.assert_allclose(matrix, dense, atol=1e-11 * np.abs(dense).max())
     there = system.with_positions(x @ (np.eye(2) + strain)).with_cell(h @ (np.eye(2) + strain))
     parts = [
