@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,22 +12,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdsens.derivatives.linearization import Linearization
-from mdsens.derivatives.taylor import Path, horner, linearized_at
+from mdsens.derivatives.taylor import Path, configuration_at, horner, linearized_at
+from mdsens.equilibrium import search
+from mdsens.equilibrium.linearized import backbone
 from mdsens.equilibrium.problem import Problem, Setting
+from mdsens.system import System
 
 # Places along the path at which events are looked for, and halvings of the interval that has one.
 _PLACES = 64
 _HALVINGS = 40
+_RATTLER_HALVINGS = 20
 _MODE_HALVINGS = 12
 
 
 def radius_of_validity(
-    line: Linearization, series: np.ndarray, path: Path, horizon: float
+    line: Linearization, series: np.ndarray, path: Path, start: System, horizon: float
 ) -> tuple[float, str, str]:
     """(t, kind, sentence) of the first event on (0, horizon], by looking at places and halving.
 
     Kinds: "contacts" (one opens or closes), "range" (particles leave that of the neighbour list),
-    "soft mode" (the Hessian of the predicted state gets one that is not positive), "none".
+    "rattlers" (one is caught between the others), "soft mode" (the Hessian of the predicted state
+    gets one that is not positive), "none".
     """
 
     def happened(t: float) -> bool:
@@ -39,11 +45,35 @@ def radius_of_validity(
     if first is not None:
         radius, after = _halve(happened, places[first - 1], places[first], _HALVINGS)
         kind, limit = _told(*_events(line.problem, line.setting, series, path, after))
+    caught = partial(catches_rattlers, line, series, path, start)
+    if caught(radius):
+        radius = _halve(caught, 0.0, radius, _RATTLER_HALVINGS)[0]
+        kind, limit = "rattlers", "a rattler is caught between the others"
     soft = partial(_is_soft, line, series, path)
     if soft(radius):
         radius = _halve(soft, 0.0, radius, _MODE_HALVINGS)[0]
         kind, limit = "soft mode", "a mode becomes soft"
     return float(radius), kind, limit
+
+
+def catches_rattlers(
+    line: Linearization, series: np.ndarray, path: Path, start: System, t: float
+) -> bool:
+    """Whether the others, held where they are predicted, leave the rattlers no place without load.
+
+    The rattlers relax alone from where they are, and have to end as rattlers. Until then they give
+    way, and the others move as if they were not there.
+    """
+    if not line.rattlers.any():
+        return False
+    there = path.at(line.setting, t)
+    positions, cell = map(np.asarray, configuration_at(line.problem, there, horner(series, t)))
+    held = tuple(map(bool, ~line.rattlers))
+    system = replace(start, positions=positions, cell=cell, fixed=held)
+    found = search(line.problem.potential, there.params, system)
+    end = backbone(found.problem, found.setting)
+    free = bool(end.sound) and bool(np.all(np.asarray(end.rattlers)[line.rattlers]))
+    return bool(found.why) or not free
 
 
 def _told(holds: Any, opened: Any, closed: Any) -> tuple[str, str]:

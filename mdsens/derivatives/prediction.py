@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdsens.derivatives.events import radius_of_validity
+from mdsens.derivatives.events import catches_rattlers, radius_of_validity
 from mdsens.derivatives.kernels import state_of
 from mdsens.derivatives.linearization import Linearization, linearize, newton_correction
 from mdsens.derivatives.named import select
@@ -37,7 +37,8 @@ class Prediction:
 
     Attributes:
         radius: the series describes the minimum for 0 <= t < radius.
-        event: what happens there: "none", "contacts", "soft mode", "range" (of the neighbour list).
+        event: what happens there: "none", "contacts", "rattlers", "soft mode", "range" (of the
+            neighbour list).
         limit: the same in a sentence.
         order: of the series.
         series: (order, n) derivatives d^k z/dt^k, k = 1...; z are displacements and strains.
@@ -85,15 +86,26 @@ class Prediction:
         The forces left at the predicted state, turned into displacements by its own Hessian:
         delta_1 = -A(t)^+ F, and once more from there. With q = |delta_2|/|delta_1| the steps sum to
         |delta_1|/(1 - q); twice delta_2 is added because a contact that changes on the way slows
-        the next ones down. Infinite where they do not shrink. Costs one factorisation.
+        the next ones down. Infinite where they do not shrink, where particles become rattlers or
+        rattlers are caught, and where A(t) is singular. Costs one factorisation, and with rattlers
+        a relaxation of them alone.
         """
-        there = linearized_at(self.line, self.series, self.path, t)
-        first = newton_correction(there)
-        moved = force_at(there.problem, first, there.setting)
-        second = -there.solve(np.asarray(moved)[:, None])[0][:, 0]
+        if catches_rattlers(self.line, self.series, self.path, self.start, t):
+            return math.inf
+        try:
+            there = linearized_at(self.line, self.series, self.path, t)
+            if np.any(there.rattlers != self.line.rattlers):
+                return math.inf
+            first = newton_correction(there)
+            moved = force_at(there.problem, first, there.setting)
+            second = -there.solve(np.asarray(moved)[:, None])[0][:, 0]
+        except DerivativeUndefined:
+            return math.inf
         n, d = there.setting.positions.shape
         one, two = (float(np.abs(step[: n * d]).max(initial=0.0)) for step in (first, second))
-        q = two / one if one > 0.0 else 0.0
+        # Round-off does not shrink.
+        noise = np.finfo(float).eps * there.condition * there.length
+        q = two / one if two > noise else 0.0
         return (one + 2.0 * two) / (1.0 - q) if q < 1.0 else math.inf
 
     def distance(self, a: np.ndarray, b: np.ndarray) -> float:
@@ -128,9 +140,12 @@ def predict(
         a contact opens or closes (potentials that know contacts; harmonic contacts change the
         stiffness by a jump, others smoothly but without a convergent series),
         the Hessian of the predicted state gets a mode that is not positive,
+        a rattler is caught: relaxed alone, the others held where they are predicted, it finds no
+            place without load,
         particles have moved further than the neighbour list vouches for,
 
-    or `horizon` if there is none. Rattlers do not move here; one that gets in the way is no event.
+    or `horizon` if there is none. Rattlers do not move here; those that still have room give way to
+    the others without a force.
 
     Args:
         potential, params, system: as for `relax`, which is run first.
@@ -164,7 +179,7 @@ def predict(
     if reason := why_undefined(line):
         raise DerivativeUndefined(reason)
     series = taylor_series(line, path, order)
-    radius, event, limit = radius_of_validity(line, series, path, horizon)
+    radius, event, limit = radius_of_validity(line, series, path, system, horizon)
     return Prediction(radius, event, limit, order, series, line, system, path)
 
 

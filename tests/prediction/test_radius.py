@@ -22,14 +22,24 @@ def contacts(potential, params, state):
     return {tuple(row) for row in rows.tolist()}
 
 
+def relaxed(potential, params, system):
+    # Wrapping would rename the images: the state is used as it is.
+    minimum = ms.relax(potential, params, system)
+    return potential, params, replace(system, positions=np.asarray(minimum.positions))
+
+
 @pytest.fixture(scope="module")
 def packing():
     system = random_discs(64, 0.95, 3)
     potential = ms.potentials.SoftSphere()
-    params = potential.parameters(system, diameter="diameter")
-    minimum = ms.relax(potential, params, system)
-    # Wrapping would rename the images: the state is used as it is.
-    return potential, params, replace(system, positions=np.asarray(minimum.positions))
+    return relaxed(potential, potential.parameters(system, diameter="diameter"), system)
+
+
+@pytest.fixture(scope="module")
+def loose_packing():
+    """With a rattler."""
+    example = EXAMPLES["discs_with_rattlers"]()
+    return relaxed(example.potential, example.params, example.system)
 
 
 def test_contacts_change_at_the_radius_and_not_before(packing):
@@ -45,6 +55,12 @@ def test_contacts_change_at_the_radius_and_not_before(packing):
         assert (contacts(potential, prediction.params(t), there) == start) is same
 
 
+def miss(potential, prediction, t):
+    """How far the minimum at t is from the prediction."""
+    there = ms.relax(potential, prediction.params(t), prediction.system(t))
+    return prediction.distance(np.asarray(there.positions), prediction.positions(t))
+
+
 def coverage(packing, draws, seed):
     potential, params, system = packing
     rng = np.random.default_rng(seed)
@@ -53,10 +69,7 @@ def coverage(packing, draws, seed):
         change = {"diameter": 0.01 * rng.normal(size=len(system.positions))}
         prediction = ms.predict(potential, params, system, change)
         t = prediction.radius * rng.uniform(0.02, 0.999)
-        there = ms.relax(potential, prediction.params(t), prediction.system(t))
-        moved = np.asarray(there.positions) - prediction.positions(t)
-        moved = prediction.line.project(moved.reshape(-1, 1))
-        outcomes.append((np.abs(moved).max(), prediction.error(t)))
+        outcomes.append((miss(potential, prediction, t), prediction.error(t)))
     return np.array(outcomes)
 
 
@@ -66,8 +79,9 @@ def test_stated_errors_hold(packing):
 
 
 @pytest.mark.slow
-def test_stated_errors_hold_for_two_hundred_changes(packing):
-    true, stated = coverage(packing, 200, 2).T
+@pytest.mark.parametrize("which", ["packing", "loose_packing"])
+def test_stated_errors_hold_for_two_hundred_changes(which, request):
+    true, stated = coverage(request.getfixturevalue(which), 200, 2).T
     assert np.all(true <= stated * (1 + 1e-9) + 1e-13)
     assert np.median(stated / np.maximum(true, 1e-15)) < 1.1
     assert np.isfinite(stated).mean() > 0.95
@@ -82,6 +96,37 @@ def test_outside_the_radius_the_error_is_seen(packing):
         prediction.error(4.0 * prediction.radius),
     )
     assert outside > 30.0 * inside
+
+
+def test_a_rattler_that_grows_is_caught(loose_packing):
+    """Nothing answers to its diameter until it fills the hole that it sits in."""
+    potential, params, system = loose_packing
+    loose = np.flatnonzero(ms.contact_network(potential, params, system).rattlers)
+    change = {"diameter": np.isin(np.arange(40), loose[:1]).astype(float)}
+    prediction = ms.predict(potential, params, system, change)
+    assert prediction.event == "rattlers"
+    assert not prediction.series.any()
+    inside, outside = 0.9999 * prediction.radius, 1.0001 * prediction.radius
+    assert miss(potential, prediction, inside) <= prediction.error(inside) < 1e-10
+    assert miss(potential, prediction, outside) > 1e-8
+    assert prediction.error(outside) == np.inf
+
+
+@pytest.mark.slow
+def test_a_rattler_fills_a_hexagonal_hole():
+    """A triangular lattice of discs with a smaller one, off centre, in the place of disc 0."""
+    lattice = 0.98 * np.array([[1.0, 0.0], [0.5, np.sqrt(0.75)]])
+    k = np.stack(np.meshgrid(np.arange(4), np.arange(4), indexing="ij"), axis=-1).reshape(-1, 2)
+    first = np.arange(16) == 0
+    positions = k @ lattice + np.where(first[:, None], [0.03, 0.05], 0.0)
+    system = make(positions, 4 * lattice, (True, True), diameter=np.where(first, 0.8, 1.0))
+    potential = ms.potentials.SoftSphere()
+    params = potential.parameters(system, diameter="diameter")
+    prediction = ms.predict(potential, params, system, {"diameter": 1.0 * first})
+    # The neighbours, relaxed, are a regular hexagon around the lattice point.
+    hole = np.linalg.norm(prediction.positions(0.0)[1])
+    assert prediction.event == "rattlers"
+    assert prediction.radius == pytest.approx(2.0 * hole - 1.0 - 0.8, abs=1e-6)
 
 
 def buckling_chain():
