@@ -30,7 +30,12 @@ class Parameter:
 
 @dataclass(frozen=True)
 class PotentialEntry:
-    """A potential: its equation, parameters, options (name -> allowed values, default first)."""
+    """A potential: its equation, parameters, options (name -> allowed values, default first).
+
+    Attributes:
+        per_triple: tables are keyed by ordered triples of species, and nothing is per particle.
+        file: the kind of LAMMPS file its parameters may come from, in the order of `parameters`.
+    """
 
     kind: str
     class_name: str
@@ -39,6 +44,8 @@ class PotentialEntry:
     source: str
     options: tuple[tuple[str, tuple[str, ...]], ...] = ()
     knows_contacts: bool = False
+    per_triple: bool = False
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,29 @@ POTENTIALS: dict[str, PotentialEntry] = {
             ),
             "Morse, doi:10.1103/PhysRev.34.57; LAMMPS pair_style morse",
             options=(SMOOTHING,),
+        ),
+        PotentialEntry(
+            "stillinger_weber",
+            "StillingerWeber",
+            "pairs A epsilon [B (sigma/r)^p - (sigma/r)^q] exp(sigma/(r - a sigma)) and angles "
+            "lambda epsilon (cos theta - costheta0)^2 times exp(gamma sigma/(r - a sigma)) of both "
+            "sides, up to a sigma",
+            (
+                Parameter("epsilon", ENERGY, "strength", lower=0.0, strict=False),
+                Parameter("sigma", LENGTH, "size", lower=0.0),
+                Parameter("a", NUMBER, "range in units of sigma", lower=0.0),
+                Parameter("lambda", NUMBER, "strength of angles", lower=0.0, strict=False),
+                Parameter("gamma", NUMBER, "how angles fade", lower=0.0, strict=False),
+                Parameter("costheta0", NUMBER, "cosine of the preferred angle"),
+                Parameter("A", NUMBER, "strength of pairs", lower=0.0, strict=False),
+                Parameter("B", NUMBER, "repulsion against attraction"),
+                Parameter("p", NUMBER, "exponent of repulsion"),
+                Parameter("q", NUMBER, "exponent of attraction"),
+                Parameter("tol", NUMBER, "where the range is cut", 0.0, lower=0.0, strict=False),
+            ),
+            "Stillinger, Weber, doi:10.1103/PhysRevB.31.5262; LAMMPS pair_style sw",
+            per_triple=True,
+            file="sw",
         ),
     )
 }

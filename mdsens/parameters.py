@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mdsens.catalogue import Parameter, PotentialEntry
 from mdsens.errors import InputError
+from mdsens.parameter_files import read_triples
 from mdsens.system import System
 
 
@@ -109,12 +112,17 @@ def split_pair(key: str, type_names: tuple[str, ...]) -> tuple[str, str]:
 
 
 def resolve(
-    entry: PotentialEntry, options: Mapping[str, str], system: System, given: Mapping[str, Any]
+    entry: PotentialEntry,
+    options: Mapping[str, str],
+    system: System,
+    given: Mapping[str, Any],
+    file: str | Path | None = None,
 ) -> dict[str, np.ndarray | Table]:
-    """Every parameter of the potential as a checked float64 array or Table.
+    """Every parameter of the potential as a checked float64 array or Table; what is given goes
+    before what the file says.
 
     Raises InputError (unknown, missing or ill-typed parameter; value out of bounds; unknown column;
-    table that misses a pair present in the structure).
+    table that misses a pair present in the structure; a file that is none of the potential's).
     """
     known = {p.name: p for p in active_parameters(entry, options)}
     for name in given:
@@ -123,8 +131,10 @@ def resolve(
                 f"potential.parameters.{name}: not a parameter of {entry.kind}; "
                 f"allowed: {', '.join(known)}"
             )
+    if file is not None:
+        given = {**_from_file(entry, Path(file), system), **given}
     resolved = {
-        name: _resolve_one(parameter, system, given.get(name, parameter.default))
+        name: _resolve_one(entry, parameter, system, given.get(name, parameter.default))
         for name, parameter in known.items()
         if name in given or parameter.default_rule is None
     }
@@ -141,7 +151,17 @@ def active_parameters(entry: PotentialEntry, options: Mapping[str, str]) -> tupl
     return tuple(p for p in entry.parameters if p.name != "onset" or switching)
 
 
-def _resolve_one(parameter: Parameter, system: System, raw: Any) -> np.ndarray | Table:
+def _from_file(entry: PotentialEntry, file: Path, system: System) -> dict[str, Any]:
+    if entry.file is None:
+        raise InputError(
+            f"potential.file: {entry.kind} reads no file; give its parameters one by one"
+        )
+    return read_triples(file, [p.name for p in entry.parameters], system.type_names)
+
+
+def _resolve_one(
+    entry: PotentialEntry, parameter: Parameter, system: System, raw: Any
+) -> np.ndarray | Table:
     where = f"potential.parameters.{parameter.name}"
     if raw is None:
         raise InputError(
@@ -149,8 +169,13 @@ def _resolve_one(parameter: Parameter, system: System, raw: Any) -> np.ndarray |
         )
     if isinstance(raw, Table):
         raw = dict(zip(raw.keys, np.asarray(raw.values).tolist(), strict=True))
+    if entry.per_triple and not isinstance(raw, Mapping) and (isinstance(raw, str) or np.ndim(raw)):
+        raise InputError(
+            f"{where}: {entry.kind} has no parameters per particle; give a number, or a table per "
+            "triple of species"
+        )
     if isinstance(raw, Mapping):
-        value: np.ndarray | Table = _table(where, raw, system)
+        value: np.ndarray | Table = _table(where, raw, system, entry.per_triple)
     elif isinstance(raw, str):
         value = _column(where, raw, system)
     else:
@@ -188,13 +213,13 @@ def _column(where: str, name: str, system: System) -> np.ndarray:
     return column.astype(np.float64)
 
 
-def _table(where: str, raw: Mapping[str, Any], system: System) -> Table:
+def _table(where: str, raw: Mapping[str, Any], system: System, per_triple: bool) -> Table:
     names = system.type_names
     keys = tuple(str(k) for k in raw)
     for key, value in raw.items():
         if np.ndim(value) or np.asarray(value).dtype.kind not in "iuf":
             raise InputError(f"{where}.{key}: {value!r} is not a number")
-    check_keys(where, keys, names)
+    (check_triples if per_triple else check_keys)(where, keys, names)
     return Table(np.array([float(raw[k]) for k in raw], dtype=np.float64), keys)
 
 
@@ -221,6 +246,29 @@ def check_keys(where: str, keys: tuple[str, ...], names: tuple[str, ...]) -> Non
         raise InputError(
             f"{where}: no entry for {', '.join(missing)}; every {kind} present needs one"
         )
+
+
+def check_triples(where: str, keys: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """Raise InputError unless the keys cover all ordered triples of the species, once."""
+    wanted = ["-".join(t) for t in product(names, repeat=3)]
+    unknown = [k for k in keys if k not in wanted]
+    if unknown:
+        raise InputError(
+            f'{where}: "{unknown[0]}" names no triple of species of this structure, which are '
+            f'{", ".join(names)}: write "{wanted[0]}"'
+        )
+    missing = [k for k in wanted if k not in keys]
+    if missing:
+        raise InputError(
+            f"{where}: no entry for {', '.join(missing)}; every triple present needs one"
+        )
+
+
+def triple_index(name: str, keys: tuple[str, ...], type_names: tuple[str, ...]) -> np.ndarray:
+    """(T, T, T) integers: which entry of a triple table serves types a, b, c."""
+    check_triples(name, keys, type_names)
+    places = [keys.index("-".join(t)) for t in product(type_names, repeat=3)]
+    return np.array(places, dtype=np.int32).reshape(3 * (len(type_names),))
 
 
 def _check_onset(onset: np.ndarray | Table, cutoff: np.ndarray | Table) -> None:

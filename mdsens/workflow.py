@@ -16,7 +16,8 @@ import numpy as np
 
 from mdsens.catalogue import OBSERVABLES, PotentialEntry
 from mdsens.errors import DerivativeUndefined, InputError, MdsensError, NotConverged
-from mdsens.io import atomic, spec, structures
+from mdsens.files import atomic
+from mdsens.io import spec, structures
 from mdsens.parameters import Table, resolve
 from mdsens.result import Result
 from mdsens.system import System, coincident_pair
@@ -58,7 +59,8 @@ def prepare(path: str | Path, overrides: Sequence[str] = ()) -> Job:
     )
     potential = checked.tables.potential
     try:
-        parameters = resolve(potential.entry, potential.options, system, potential.parameters)
+        given, file = potential.parameters, checked.potential_file
+        parameters = resolve(potential.entry, potential.options, system, given, file)
         _check_combination(checked.tables, system)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
@@ -121,6 +123,8 @@ def verify(job: Job, progress: Progress | None = None) -> list[Any]:
 
 
 def _compute(job: Job, function: Callable[..., Any], **keywords: Any) -> Any:
+    import jax
+
     from mdsens import potentials
 
     tables = job.spec.tables
@@ -129,7 +133,7 @@ def _compute(job: Job, function: Callable[..., Any], **keywords: Any) -> Any:
     try:
         return function(
             potential,
-            potential.parameters(job.system, **tables.potential.parameters),
+            jax.tree.map(jax.numpy.asarray, dict(job.parameters)),
             job.system,
             observables=wanted.observables,
             wrt=wanted.wrt,

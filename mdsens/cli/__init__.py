@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from mdsens.cli.commands import app
 from mdsens.errors import MdsensError
-from mdsens.io import atomic
+from mdsens.files import atomic
 
 TRACEBACK = ("-T", "--traceback")
 INTERRUPTED = "interrupted; run it again"

@@ -77,7 +77,7 @@ def run(
     from mdsens.cli import tables
     from mdsens.cli.environment import configure_jax
     from mdsens.cli.progress import progress_bars
-    from mdsens.io import atomic
+    from mdsens.files import atomic
 
     job = workflow.prepare(run_toml, overrides or ())
     target = output or Path(f"{run_toml.stem}.h5")
@@ -160,7 +160,7 @@ def plot(
 
     The particles coloured by their sensitivity, and the derivatives of scalars.
     """
-    from mdsens.io import atomic
+    from mdsens.files import atomic
     from mdsens.io.results import read_result
 
     try:

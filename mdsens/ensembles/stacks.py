@@ -25,7 +25,9 @@ def row(tree: Any, k: int) -> Any:
 def stacked(settings: Sequence[Setting]) -> Setting:
     """Settings as one with an axis of members in front; their lists may have different room."""
     room = max(len(s.neighbors.valid) for s in settings)
-    alike = [replace(s, neighbors=_widened(s.neighbors, room)) for s in settings]
+    tables = [s.neighbors.table for s in settings]
+    width = max(0 if t is None else t.shape[1] for t in tables)
+    alike = [replace(s, neighbors=_widened(s.neighbors, room, width)) for s in settings]
     return jax.tree.map(lambda *leaves: np.stack(leaves), *alike)
 
 
@@ -52,15 +54,21 @@ class Lists:
         radius = (1.0 + _SKIN) * float(self._problem.potential.cutoff(member.params))
         pairs = pair_list(member.visible(positions, cell), radius, self._room)
         self._room = len(pairs.valid)
-        return replace(pairs, reference_positions=positions, types=member.system.types)
+        pairs = replace(pairs, reference_positions=positions, types=member.system.types)
+        tabled = self._problem.potential.tabled(member.params, pairs, positions, cell)
+        return jax.tree.map(np.asarray, tabled)
 
 
-def _widened(pairs: Pairs, room: int) -> Pairs:
+def _widened(pairs: Pairs, room: int, width: int) -> Pairs:
     more = (0, room - len(pairs.valid))
+    table = pairs.table
+    if table is not None:
+        table = np.pad(table, ((0, 0), (0, width - table.shape[1])), constant_values=-1)
     return replace(
         pairs,
         i=np.pad(pairs.i, more),
         j=np.pad(pairs.j, more),
         shift=np.pad(pairs.shift, (more, (0, 0))),
         valid=np.pad(pairs.valid, more),
+        table=table,
     )

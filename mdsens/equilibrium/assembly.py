@@ -21,12 +21,8 @@ def dense(local: LocalHessian, n: int, d: int) -> jax.Array:
 
 
 def _dense_blocks(term: Blocks, n: int, d: int) -> jax.Array:
-    matrix = jnp.zeros((n, d, n, d))
-    k = term.particles.shape[1]
-    for a in range(k):
-        for b in range(k):
-            i, j = term.particles[:, a], term.particles[:, b]
-            matrix = matrix.at[i, :, j, :].add(term.blocks[:, a, b])
+    i, j = term.particles[:, :, None], term.particles[:, None, :]
+    matrix = jnp.zeros((n, d, n, d)).at[i, :, j, :].add(term.blocks)
     return matrix.reshape(n * d, n * d)
 
 

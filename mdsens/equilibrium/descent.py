@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from mdsens.equilibrium.minimizers import MINIMIZERS
 from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.equilibrium.scaled import Scaled, Step
-from mdsens.neighbors import Pairs, count_nearby, nearby
+from mdsens.neighbors import Pairs, count_nearby, most_neighbors, nearby
 
 # Steps without a new lowest residual before giving up: an avalanche late in the relaxation of a packing
 # raises the forces tenfold for thousands of steps.
@@ -60,7 +60,7 @@ def begin(
     return Progress(z, memory, jnp.asarray(steps), residual, residual, never, jnp.asarray(True))
 
 
-@partial(jax.jit, static_argnames=("problem", "name", "room"))
+@partial(jax.jit, static_argnames=("problem", "name", "room", "width"))
 def descend(
     problem: Problem,
     name: str,
@@ -71,6 +71,7 @@ def descend(
     progress: Progress,
     slack: Any = 0.0,
     room: int | None = None,
+    width: int | None = None,
 ) -> Progress:
     """Go on until the residual is below `target`, `steps` reaches `budget`, the residual stops
     falling, or the list no longer holds.
@@ -79,6 +80,7 @@ def descend(
         room: with room for so many pairs a shorter list (see `nearby`) is taken from the setting's
             again and again, `slack` wide; too little room ends the descent as a list does that no
             longer holds. None: the setting's list is used as it is.
+        width: neighbours per particle in the shorter list's table, if the potential uses one.
     """
     if room is None:
         return _sweep(problem, name, setting, units, target, budget, progress)
@@ -88,7 +90,7 @@ def descend(
     def again(carry: tuple[Progress, jax.Array]) -> tuple[Progress, jax.Array]:
         p, _ = carry
         here = problem.configuration(p.z, setting)
-        pairs = nearby(setting.neighbors, *here, reach, slack, cutoff, room)
+        pairs = nearby(setting.neighbors, *here, reach, slack, cutoff, room, width)
         close = replace(setting, neighbors=pairs)
         p = _sweep(problem, name, close, units, target, budget, p)
         there = problem.configuration(p.z, setting)
@@ -132,11 +134,16 @@ def _sweep(
 
 
 @partial(jax.jit, static_argnames="problem")
-def crowd(problem: Problem, setting: Setting, there: Setting, slack: Any) -> jax.Array:
-    """How many pairs a list `slack` wider than the reach of each pair holds `there`."""
+def crowd(
+    problem: Problem, setting: Setting, there: Setting, slack: Any
+) -> tuple[jax.Array, jax.Array]:
+    """How many pairs a list `slack` wider than the reach of each pair holds `there`, and how many
+    neighbours closer than that and the cutoff a particle has at most."""
     pairs: Pairs = setting.neighbors
+    here = (there.positions, there.cell)
     reach = problem.potential.reach(setting.params, pairs)
-    return count_nearby(pairs, there.positions, there.cell, reach + slack)
+    within = problem.potential.cutoff(setting.params) + slack
+    return count_nearby(pairs, *here, reach + slack), most_neighbors(pairs, *here, within)
 
 
 def _scaled(problem: Problem, setting: Setting, units: Units) -> Scaled:

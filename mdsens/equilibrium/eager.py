@@ -93,6 +93,7 @@ class _Search:
             p = descend(
                 problem, self.minimizer, lists.wide(setting, there), units,
                 np.float64(goal), np.int64(budget), p, np.float64(lists.slack), lists.room,
+                lists.width,
             )  # fmt: skip
             there = _moved(problem, setting, p.z)
             fresh = bool(p.fresh) or not np.isfinite(p.residual)

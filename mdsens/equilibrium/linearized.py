@@ -23,6 +23,7 @@ from mdsens.linear import (
     SparseDirect,
     choose,
 )
+from mdsens.neighbors import most_neighbors, places_for, tabulated
 from mdsens.potentials import LocalHessian
 
 # Energy of a rattler's contacts, in units of stiffness times spacing squared, that is round-off:
@@ -169,7 +170,7 @@ def diagonal_blocks(problem: Problem, setting: Setting) -> jax.Array | None:
 
 def assembled_hessian(problem: Problem, setting: Setting) -> scipy.sparse.csc_array | None:
     """The Hessian of W as a sparse matrix; None for a potential without known local terms."""
-    local = _local(problem, setting)
+    local = _local(problem, _tight(problem, setting))
     if local is None:
         return None
     n, d = setting.positions.shape
@@ -187,6 +188,25 @@ def assembled_hessian(problem: Problem, setting: Setting) -> scipy.sparse.csc_ar
 def _local(problem: Problem, setting: Setting) -> LocalHessian | None:
     s = setting
     return problem.potential.local_hessian(s.params, s.positions, s.cell, s.neighbors)
+
+
+def _tight(problem: Problem, setting: Setting) -> Setting:
+    """The setting with a table of those neighbours only that interact: the blocks of a site grow
+    with the square of their number."""
+    if setting.neighbors.table is None:
+        return setting
+    cutoff, most = _crowding(problem, setting)
+    here, width = (setting.positions, setting.cell), places_for(int(most))
+    return replace(setting, neighbors=_tabulated(setting.neighbors, *here, cutoff, width))
+
+
+_tabulated = jax.jit(tabulated, static_argnames="width")
+
+
+@partial(jax.jit, static_argnames="problem")
+def _crowding(problem: Problem, setting: Setting) -> tuple[jax.Array, jax.Array]:
+    s, cutoff = setting, problem.potential.cutoff(setting.params)
+    return cutoff, most_neighbors(s.neighbors, s.positions, s.cell, cutoff)
 
 
 @partial(jax.jit, static_argnames="problem")

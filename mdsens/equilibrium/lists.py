@@ -10,7 +10,7 @@ import numpy as np
 
 from mdsens.equilibrium.descent import crowd
 from mdsens.equilibrium.problem import Problem, Setting
-from mdsens.neighbors import NoPairs, Pairs, pair_list, room_for
+from mdsens.neighbors import NoPairs, Pairs, pair_list, places_for, room_for
 from mdsens.system import System
 
 # Extra radius as a fraction of the cutoff: of the list a state is known by, and of the list that
@@ -30,6 +30,7 @@ class Lists:
 
     Attributes:
         room: pairs that a short list needs room for; None where there are none.
+        width: neighbours per particle in its table; None where there is no table.
         slack: how much wider than the reach of each pair it is.
     """
 
@@ -45,8 +46,11 @@ class Lists:
             "wide": max(skin, min(_WIDE * self._cutoff, _SPACINGS * spacing)),
         }
         self._capacity = {"here": 0, "wide": 0}
-        shorten = problem.potential.uses_pairs and system.n_particles > _FEW
+        # A table of neighbours is worth its shortness at once: angles count by its square.
+        sites = problem.potential.uses_sites
+        shorten = problem.potential.uses_pairs and (sites or system.n_particles > _FEW)
         self.room: int | None = 0 if shorten else None
+        self.width: int | None = 0 if sites else None
         self.slack = _SHORT * self._extra["wide"]
 
     def here(self, setting: Setting) -> Setting:
@@ -57,10 +61,12 @@ class Lists:
         """The setting with a list made for `there`, from which `room` is enough for a short one."""
         wide = replace(setting, neighbors=self._made("wide", there))
         if self.room is not None:
-            near = int(crowd(self._problem, wide, there, self.slack))
+            near, most = map(int, crowd(self._problem, wide, there, self.slack))
             # Particles at random have fewer neighbours than the same at rest.
             if near > self.room:
                 self.room = room_for(int(near * (1.1 if self.room else 1.2)), 8)
+            if self.width is not None:
+                self.width = max(self.width, places_for(most))
         return wide
 
     def _made(self, kind: str, setting: Setting) -> Pairs:
@@ -69,7 +75,10 @@ class Lists:
             return NoPairs().build(here)
         pairs = pair_list(here, self._cutoff + self._extra[kind], self._capacity[kind])
         self._capacity[kind] = len(pairs.valid)
-        return jax.device_put(pairs)
+        pairs = jax.device_put(pairs)
+        if kind == "wide":
+            return pairs
+        return self._problem.potential.tabled(setting.params, pairs, here.positions, here.cell)
 
 
 @partial(jax.jit, static_argnames="problem")

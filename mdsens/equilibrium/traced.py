@@ -14,6 +14,7 @@ from mdsens.equilibrium.newton import measure, polish_traced
 from mdsens.equilibrium.plan import FLOOR, Plan
 from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.equilibrium.scaled import scales
+from mdsens.neighbors import WIDTH
 from mdsens.state import Report
 from mdsens.system import System
 
@@ -25,9 +26,12 @@ def find_minimum_traced(
 
     def listed(s: Setting) -> Setting:
         here = replace(system, positions=s.positions, cell=s.cell)
-        return replace(s, neighbors=source.build(here))
+        pairs = source.build(here)
+        pairs = problem.potential.tabled(s.params, pairs, s.positions, s.cell, WIDTH)
+        return replace(s, neighbors=pairs)
 
-    setting = listed(jax.tree.map(jnp.asarray, setting))
+    # Else XLA makes the list of a start that is known to it while it compiles, which takes minutes.
+    setting = listed(jax.lax.optimization_barrier(jax.tree.map(jnp.asarray, setting)))
     _, scale = scales(problem, setting)
     stages = jnp.asarray(plan.stages)
     solver, _ = solver_for(problem, problem.start(setting).size, traced=True)

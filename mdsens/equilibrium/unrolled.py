@@ -30,7 +30,7 @@ from mdsens.equilibrium.problem import Problem, Setting, spacing
 from mdsens.equilibrium.scaled import Scaled, Step, scales
 from mdsens.errors import InputError, NotConverged
 from mdsens.implicit import Automatic, Estimator, Iteration
-from mdsens.neighbors import AllPairs
+from mdsens.neighbors import WIDTH, AllPairs
 from mdsens.state import Report
 from mdsens.system import System, heights
 
@@ -170,7 +170,9 @@ def _trimmed(problem: Problem, source: Any, start: Setting) -> Any:
 
 def _listed(problem: Problem, s: Setting, source: Any, species: tuple[str, ...]) -> Setting:
     here = System(s.positions, s.cell, problem.pbc, species, fixed=())
-    return replace(s, neighbors=source.build(here))
+    pairs = source.build(here)
+    pairs = problem.potential.tabled(s.params, pairs, s.positions, s.cell, WIDTH)
+    return replace(s, neighbors=pairs)
 
 
 def _holds(problem: Problem, s: Setting) -> jax.Array:

@@ -31,8 +31,8 @@ import h5py
 import numpy as np
 
 from mdsens.errors import OutputError
-from mdsens.io.atomic import write_bytes
-from mdsens.io.inspection import check_regular_file
+from mdsens.files.atomic import write_bytes
+from mdsens.files.inspection import check_regular_file
 from mdsens.parameters import Table
 from mdsens.result import Certificate, Derivative, Result
 from mdsens.system import System

@@ -27,7 +27,7 @@ from mdsens.catalogue import (
     PotentialEntry,
 )
 from mdsens.errors import InputError
-from mdsens.io.inspection import check_regular_file
+from mdsens.files.inspection import check_regular_file
 from mdsens.parameters import active_parameters
 from mdsens.units import SYSTEMS
 
@@ -49,11 +49,12 @@ class SystemTable(_Table):
 
 
 class PotentialTable(_Table):
-    """[potential]: its kind, options (all other keys) and parameters."""
+    """[potential]: its kind, parameters, the file they come from, and options (all other keys)."""
 
     model_config = ConfigDict(extra="allow")
 
     kind: str = Field(description="name the potential, see `mdsens list potentials`")
+    file: str | None = None
     parameters: dict[str, float | str | dict[str, float]] = {}
 
     @property
@@ -115,6 +116,12 @@ class Spec:
     def structure(self) -> Path:
         """The structure file; its name is relative to the folder of the RUN.toml."""
         return self.path.parent / self.tables.system.structure
+
+    @property
+    def potential_file(self) -> Path | None:
+        """The file of the potential's parameters, likewise."""
+        file = self.tables.potential.file
+        return None if file is None else self.path.parent / file
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:
@@ -221,10 +228,14 @@ def _check_names(tables: RunTables) -> None:
 
 
 def _check_options(potential: PotentialTable) -> None:
+    if potential.file is not None and potential.entry.file is None:
+        raise InputError(
+            f"potential.file: {potential.kind} reads no file; give its parameters one by one"
+        )
     allowed = dict(potential.entry.options)
     for name, value in potential.options.items():
         if name not in allowed:
-            keys = ("kind", "parameters", *allowed)
+            keys = ("kind", "parameters", *(("file",) if potential.entry.file else ()), *allowed)
             raise InputError(f"potential.{name}: unknown key; {_allowed(name, keys)}")
         _check_name(f"potential.{name}", value, allowed[name])
 

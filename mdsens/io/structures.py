@@ -20,7 +20,7 @@ from ase.data import atomic_numbers
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats, open_with_compression
 
 from mdsens.errors import InputError, OutputError
-from mdsens.io.inspection import (
+from mdsens.files.inspection import (
     HEAD_BYTES,
     check_announced_size,
     check_regular_file,

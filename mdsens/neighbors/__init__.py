@@ -2,18 +2,32 @@
 
 from mdsens.neighbors.nearby import count_nearby, nearby
 from mdsens.neighbors.pairs import NoPairs, Pairs
+from mdsens.neighbors.sites import (
+    WIDTH,
+    Surroundings,
+    most_neighbors,
+    places_for,
+    surroundings,
+    tabulated,
+)
 from mdsens.neighbors.traced import AllPairs, CellList, upper_triangular
 from mdsens.neighbors.tree import find_pairs, pair_list, room_for
 
 __all__ = [
+    "WIDTH",
     "AllPairs",
     "CellList",
     "NoPairs",
     "Pairs",
+    "Surroundings",
     "count_nearby",
     "find_pairs",
+    "most_neighbors",
     "nearby",
     "pair_list",
+    "places_for",
     "room_for",
+    "surroundings",
+    "tabulated",
     "upper_triangular",
 ]

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from mdsens.neighbors.pairs import Pairs
+from mdsens.neighbors.sites import tabulated
 
 
 def count_nearby(pairs: Pairs, positions: Any, cell: Any, within: jax.Array) -> jax.Array:
@@ -24,6 +25,7 @@ def nearby(
     slack: jax.Array,
     cutoff: jax.Array,
     room: int,
+    width: int | None = None,
 ) -> Pairs:
     """The listed pairs closer than their own reach and a slack, with these positions as reference.
 
@@ -35,13 +37,14 @@ def nearby(
         pairs: a list that holds here for `cutoff` + `slack`.
         reach: (P,) where each pair ceases to interact, at most `cutoff`.
         room: pairs of the result.
+        width: neighbours per particle of its table, where one is wanted (see `tabulated`).
     """
     near = _near(pairs, positions, cell, reach + slack)
     place = jnp.where(near, jnp.cumsum(near.astype(jnp.int32)) - 1, room)
     source = jnp.arange(near.shape[0], dtype=jnp.int32)
     chosen = jnp.zeros(room, jnp.int32).at[place].set(source, mode="drop")
     found = jnp.sum(near)
-    return replace(
+    short = replace(
         pairs,
         i=pairs.i[chosen],
         j=pairs.j[chosen],
@@ -51,7 +54,9 @@ def nearby(
         reference_positions=positions,
         reference_cell=cell,
         overflow=pairs.overflow | (found > room),
+        table=None,
     )
+    return short if width is None else tabulated(short, positions, cell, short.radius, width)
 
 
 def _near(pairs: Pairs, positions: Any, cell: Any, within: jax.Array) -> jax.Array:

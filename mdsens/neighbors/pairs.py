@@ -32,6 +32,7 @@ class Pairs:
         reference_positions, reference_cell: the configuration the list was made for.
         overflow: the room did not suffice.
         types: (N,) species numbers, names in `type_names`.
+        table: (N, K) the neighbours of each particle (see `tabulated`), or None.
     """
 
     i: Any
@@ -44,6 +45,7 @@ class Pairs:
     overflow: Any
     types: Any
     type_names: tuple[str, ...]
+    table: Any = None
 
     def vectors(self, positions: jax.Array, cell: jax.Array) -> jax.Array:
         """(P, d) r_ij; unused places hold a harmless non-zero vector."""
@@ -105,6 +107,7 @@ jax.tree_util.register_dataclass(
     data_fields=[
         "i", "j", "shift", "valid", "radius",
         "reference_positions", "reference_cell", "overflow", "types",
+        "table",
     ],
     meta_fields=["type_names"],
 )  # fmt: skip

@@ -11,7 +11,7 @@ from jax.core import Tracer
 
 from mdsens.errors import InputError
 from mdsens.linear import require_float64
-from mdsens.neighbors import AllPairs, NoPairs, pair_list
+from mdsens.neighbors import WIDTH, AllPairs, NoPairs, pair_list
 from mdsens.potentials import Potential
 from mdsens.state import Configuration
 from mdsens.system import System
@@ -30,20 +30,18 @@ def as_configuration(potential: Potential, params: Any, state: Any) -> Any:
         pairs = NoPairs().build(state)
     elif is_traced((params, state.positions, state.cell)):
         pairs = AllPairs.sized_for(state).build(state)
+        pairs = potential.tabled(params, pairs, state.positions, state.cell, WIDTH)
         holds = pairs.holds_for(state.positions, state.cell, potential.cutoff(params))
         # A list that cannot hold must not pass for one that does.
         blank = jnp.where(holds, 0.0, jnp.nan)
         state = replace(state, positions=jnp.asarray(state.positions) + blank)
     else:
-        pairs = jax.tree.map(
-            jnp.asarray, pair_list(_stopped(state), float(_cutoff(potential, params)))
-        )
+        known = jax.lax.stop_gradient(params)
+        here = _stopped(state)
+        pairs = jax.tree.map(jnp.asarray, pair_list(here, float(potential.cutoff(known))))
+        pairs = potential.tabled(known, pairs, here.positions, here.cell)
     positions, cell = jnp.asarray(state.positions), jnp.asarray(state.cell)
     return Configuration(positions, cell, pairs, state.pbc, fixed=jnp.asarray(state.fixed))
-
-
-def _cutoff(potential: Potential, params: Any) -> jax.Array:
-    return potential.cutoff(jax.lax.stop_gradient(params))
 
 
 def _stopped(system: System) -> System:

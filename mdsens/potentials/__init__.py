@@ -2,8 +2,10 @@
 
 from mdsens.potentials.base import Blocks, LocalHessian, Potential, Squares, Sum
 from mdsens.potentials.jaxmd import FromJaxMD, from_jax_md
+from mdsens.potentials.site import SitePotential
 from mdsens.potentials.smooth import LennardJones, Morse
 from mdsens.potentials.soft_sphere import WCA, SoftSphere
+from mdsens.potentials.stillinger_weber import StillingerWeber
 
 __all__ = [
     "WCA",
@@ -13,8 +15,10 @@ __all__ = [
     "LocalHessian",
     "Morse",
     "Potential",
+    "SitePotential",
     "SoftSphere",
     "Squares",
+    "StillingerWeber",
     "Sum",
     "from_jax_md",
 ]

@@ -15,10 +15,13 @@ import jax
 import jax.numpy as jnp
 
 from mdsens.errors import InputError
-from mdsens.neighbors import Pairs
+from mdsens.neighbors import Pairs, most_neighbors, nearby, places_for, tabulated
 from mdsens.system import System
 
 Params = Any
+
+# Range of a table of neighbours in units of the cutoff.
+_TABLE = 1.2
 
 
 class Blocks(NamedTuple):
@@ -63,6 +66,11 @@ class Potential(ABC):
         return True
 
     @property
+    def uses_sites(self) -> bool:
+        """Whether the list needs a table of each particle's neighbours, see `tabled`."""
+        return False
+
+    @property
     def is_local(self) -> bool:
         """Whether `local_hessian` knows the second derivatives term by term."""
         return False
@@ -83,6 +91,24 @@ class Potential(ABC):
     def reach(self, params: Params, neighbors: Pairs) -> jax.Array:
         """(P,) the distance beyond which each listed pair does not interact, at most `cutoff`."""
         return jnp.broadcast_to(self.cutoff(params), neighbors.valid.shape)
+
+    def tabled(
+        self, params: Params, pairs: Pairs, positions: Any, cell: Any, width: int | None = None
+    ) -> Pairs:
+        """A list made for this configuration, with a table of neighbours if one is needed.
+
+        `width` None: as many places as are needed here, where numbers are concrete. Else the list
+        is shortened to that many pairs per particle as well.
+        """
+        if not self.uses_sites:
+            return pairs
+        within = _TABLE * self.cutoff(params)
+        if width is None:
+            width = places_for(int(most_neighbors(pairs, positions, cell, within)))
+            return tabulated(pairs, positions, cell, within, width)
+        reach = jnp.broadcast_to(within, pairs.valid.shape)
+        room = min(len(pairs.valid), len(pairs.types) * width // 2)
+        return nearby(pairs, positions, cell, reach, jnp.zeros(()), within, room, width)
 
     @abstractmethod
     def energy(
@@ -149,6 +175,10 @@ class Sum(Potential):
     @property
     def uses_pairs(self) -> bool:
         return self.first.uses_pairs or self.second.uses_pairs
+
+    @property
+    def uses_sites(self) -> bool:
+        return self.first.uses_sites or self.second.uses_sites
 
     @property
     def is_local(self) -> bool:

@@ -13,7 +13,7 @@ import h5py
 import pytest
 
 from mdsens.errors import OutputError
-from mdsens.io import atomic
+from mdsens.files import atomic
 from mdsens.io.results import read_result, write_result
 from tests.io import handmade
 

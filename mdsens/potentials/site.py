@@ -1,0 +1,149 @@
+"""Potentials of sites: E = sum_i e(r_i1, r_i2, ...), the vectors from atom i to its neighbours.
+
+Parameters are numbers, or tables per ordered triple of species as in LAMMPS' files: the entry A-B-C
+belongs to the centre A with neighbours B and C; what belongs to the pair of A and B alone is taken
+from A-B-B.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mdsens.catalogue import POTENTIALS, PotentialEntry
+from mdsens.errors import InputError
+from mdsens.linear import require_float64
+from mdsens.neighbors import Pairs, Surroundings, surroundings
+from mdsens.parameters import Table, resolve, triple_index
+from mdsens.potentials.base import Blocks, LocalHessian, Params, Potential
+from mdsens.system import System
+
+
+class Site(NamedTuple):
+    """One atom and its K neighbours.
+
+    Attributes:
+        r: (K,) distances; of absent neighbours, some positive number.
+        cosine: (K, K) of the angle between two neighbours.
+        present: (K,) whether there is a neighbour at all.
+        others: (K, K) whether both are there and are different.
+        pair: name -> () or (K,) parameters of the pair of the atom and each neighbour.
+        triple: name -> () or (K, K) parameters of the atom and two neighbours.
+    """
+
+    r: jax.Array
+    cosine: jax.Array
+    present: jax.Array
+    others: jax.Array
+    pair: dict[str, jax.Array]
+    triple: dict[str, jax.Array]
+
+
+@dataclass(frozen=True)
+class SitePotential(Potential):
+    """Base of potentials with angles; a subclass gives `site_energy` and `range`."""
+
+    entry: ClassVar[PotentialEntry]
+
+    def __init_subclass__(cls, kind: str = "", **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if kind:
+            cls.entry = POTENTIALS[kind]
+
+    @property
+    def kind(self) -> str:
+        return self.entry.kind
+
+    @property
+    def uses_sites(self) -> bool:
+        return True
+
+    @property
+    def is_local(self) -> bool:
+        return True
+
+    @abstractmethod
+    def site_energy(self, site: Site) -> jax.Array:
+        """e of one atom, (); finite with finite derivatives for all distances > 0."""
+
+    @abstractmethod
+    def range(self, p: dict[str, jax.Array]) -> jax.Array:
+        """The distance beyond which two atoms do not interact, element by element."""
+
+    def parameters(self, system: System, *, file: Any = None, **given: Any) -> Params:
+        """Checked parameters, from a LAMMPS file, or given one by one, or both: what is given
+        replaces what the file says.
+
+        Raises:
+            InputError: "FILE: line n: what; what to do", or as for every potential.
+            Float32Error: 64-bit floats are off.
+        """
+        require_float64()
+        return jax.tree.map(jnp.asarray, resolve(self.entry, {}, system, given, file))
+
+    def cutoff(self, params: Params) -> jax.Array:
+        # Entries of a table belong together; a number belongs to all of them.
+        return jnp.max(self.range({name: jnp.asarray(_values(v)) for name, v in params.items()}))
+
+    def energy(
+        self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
+    ) -> jax.Array:
+        around = surroundings(neighbors, positions, cell)
+        return jnp.sum(jax.vmap(self._energy_of, (None, 0, 0, 0, 0))(
+            self._indexed(params, neighbors), *_rows(around, neighbors)
+        ))  # fmt: skip
+
+    def local_hessian(
+        self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
+    ) -> LocalHessian:
+        """d2 e_i / dr_ij dr_ik, of which the atom itself gets what keeps sums over all at zero."""
+        around = surroundings(neighbors, positions, cell)
+        by_neighbors = jax.vmap(jax.hessian(self._energy_of, 1), (None, 0, 0, 0, 0))(
+            self._indexed(params, neighbors), *_rows(around, neighbors)
+        )
+        # (N, K, d, K, d) -> (N, K + 1, K + 1, d, d), the atom itself first.
+        h = by_neighbors.transpose(0, 1, 3, 2, 4)
+        h = jnp.concatenate([-jnp.sum(h, 1, keepdims=True), h], 1)
+        h = jnp.concatenate([-jnp.sum(h, 2, keepdims=True), h], 2)
+        centre = jnp.arange(h.shape[0], dtype=around.particles.dtype)[:, None]
+        return (Blocks(jnp.concatenate([centre, around.particles], 1), h),)
+
+    def _energy_of(self, p, vectors, present, own, types) -> jax.Array:
+        r = jnp.sqrt(jnp.sum(vectors**2, axis=1))
+        n = vectors / r[:, None]
+        others = present[:, None] & present[None, :] & ~jnp.eye(len(r), dtype=bool)
+        pair = {k: v[own, types, types] if v.ndim else v for k, v in p.items()}
+        triple = {k: v[own, types[:, None], types[None, :]] if v.ndim else v for k, v in p.items()}
+        return self.site_energy(Site(r, n @ n.T, present, others, pair, triple))
+
+    def _indexed(self, params: Params, neighbors: Pairs) -> dict[str, jax.Array]:
+        """Parameters as () or (T, T, T) by types."""
+        missing = {p.name for p in self.entry.parameters} - set(params)
+        if missing:
+            raise InputError(
+                f"{self.kind}: parameters lack {', '.join(sorted(missing))}; make them with "
+                "potential.parameters(system, ...)"
+            )
+        return {name: _by_types(name, v, neighbors.type_names) for name, v in params.items()}
+
+
+def _rows(around: Surroundings, neighbors: Pairs) -> tuple[jax.Array, ...]:
+    """What each atom's energy is a function of, an atom a row."""
+    types = jnp.asarray(neighbors.types)
+    return around.vectors, around.present, types, types[around.particles]
+
+
+def _by_types(name: str, value: Any, type_names: tuple[str, ...]) -> jax.Array:
+    if isinstance(value, Table):
+        return jnp.asarray(value.values)[triple_index(name, value.keys, type_names)]
+    if jnp.ndim(value):
+        raise InputError(f"{name}: shape {jnp.shape(value)}; one number, or a Table per triple")
+    return jnp.asarray(value)
+
+
+def _values(value: Any) -> Any:
+    return value.values if isinstance(value, Table) else value
