@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from mdsens.derivatives.linearization import ROUGH, Linearization
-from mdsens.observables.elasticity import WITH_DISPLACEMENTS
+from mdsens.derivatives.linearization import Linearization
+from mdsens.derivatives.strained import nonaffine, nonaffine_near
+from mdsens.observables.elasticity import WITH_DISPLACEMENTS, strains_of
 
 
 def bound(
@@ -27,9 +28,10 @@ def bound(
     """
     if observable not in WITH_DISPLACEMENTS:
         return Partial(observable), 0.0
-    u, residual = line.nonaffine
+    strains = strains_of(observable, line.problem.dimension)
+    u, residual = nonaffine(line, strains)
     if z is not None:
         positions, cell = line.problem.configuration(jnp.asarray(z), line.setting)
         there = replace(line.setting, positions=positions, cell=cell)
-        u, _ = line.nonaffine_near(there, u, ROUGH)
+        u = nonaffine_near(line, there, strains, u)
     return Partial(WITH_DISPLACEMENTS[observable], u), residual

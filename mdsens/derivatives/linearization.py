@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,16 +29,31 @@ from mdsens.linear import (
     lowest_eigenvalues,
     named,
 )
-from mdsens.observables.nonaffine import imbalance, no_displacements
 
 # An eigenvalue below this fraction of the largest is a zero mode that nothing explains.
 _ZERO = 1e-10
 # Of the lowest eigenvalue, relative.
 _LOWEST = 1e-3
 # Relative residual of solutions that tell how far off another one is.
-ROUGH = 1e-3
+ROUGH = 1e-2
 # Remainders below this fraction of their right-hand side are round-off.
 _NOISE = 1e-13
+
+
+class Answer(NamedTuple):
+    """How the state answers some strains; see `mdsens.derivatives.strained`.
+
+    Attributes:
+        strains: (k, d d), orthonormal, and orthogonal to those of other answers.
+        forces: H's mixed derivatives with them, Xi (n, k).
+        displacements: U, (N d, k).
+        residual: relative, of the solve.
+    """
+
+    strains: np.ndarray
+    forces: np.ndarray
+    displacements: np.ndarray
+    residual: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +73,7 @@ class Linearization:
         lowest: lowest eigenvalues on the complement.
         negative: how many eigenvalues are below zero there.
         sound: rattlers carry no load.
+        answers: to strains that have been asked for.
     """
 
     problem: Problem
@@ -74,6 +89,7 @@ class Linearization:
     lowest: np.ndarray
     negative: int
     sound: bool
+    answers: list[Answer] = field(default_factory=list)
 
     def solve(self, rhs: Any, rtol: float | None = None) -> tuple[np.ndarray, float]:
         """(P H P)^+ rhs for rhs (n, k), and the largest true relative residual.
@@ -100,35 +116,6 @@ class Linearization:
         info.raise_if_failed()
         x[:, needed] = np.asarray(found)
         return x, float(np.max(np.asarray(info.residual), initial=0.0))
-
-    def solve_at_fixed_strain(
-        self, rhs: np.ndarray, rtol: float | None
-    ) -> tuple[np.ndarray, float]:
-        """The same with strain imposed instead of free: displacements, and strains of zero, (n, k).
-
-        The factor of a free cell is that of displacements and strain, A = [[H, B], [B^T, C]]. With
-        A (x, s) = (b, 0) and A (Y, S) = (0, 1) block elimination gives H^-1 b = x - Y S^-1 s.
-        """
-        strains = self.setting.positions.size
-        x, residual = self.solve(rhs, rtol)
-        y, missed = self.solve(np.eye(len(rhs), len(rhs) - strains, -strains))
-        return x - y @ np.linalg.solve(y[strains:], x[strains:]), max(residual, missed)
-
-    @cached_property
-    def nonaffine(self) -> tuple[np.ndarray, float]:
-        """Displacements U (N d, v) that answer a unit of each strain, and their residual."""
-        return self.nonaffine_near(self.setting, np.asarray(no_displacements(self.setting)))
-
-    def nonaffine_near(
-        self, setting: Setting, u: np.ndarray, rtol: float | None = None
-    ) -> tuple[np.ndarray, float]:
-        """U at a setting near the state, starting from a U near it."""
-        fixed = Problem(self.problem.potential, self.problem.pbc)
-        rows = ((0, self.operator.size - len(u)), (0, 0))
-        still = no_displacements(setting)
-        forces, left = (np.pad(imbalance(fixed, setting, v), rows) for v in (still, u))
-        step, residual = self.solve_at_fixed_strain(-self.remainder(forces, forces - left), rtol)
-        return u + step[: len(u)], residual
 
     def remainder(self, rhs: Any, product: Any) -> np.ndarray:
         """P (rhs - product) for columns (n, k), zero where only round-off of rhs is left."""

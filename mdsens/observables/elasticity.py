@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.observables import voigt
@@ -92,39 +93,72 @@ def nonaffine_displacements(potential: Potential, params: Any, state: Any) -> ja
     mean. Differentiable. Errors as for `elastic_tensor`.
     """
     problem, setting = _strainable("nonaffine_displacements", potential, params, state)
-    response = respond(problem, setting)
+    response = respond(problem, setting, voigt.unit_strains(problem.dimension))
     u = watched(response, displacements(problem, response))
     return u.T.reshape(-1, *setting.positions.shape)
 
 
-# From c, the curvature of the energy per volume (v, v), and the stress s (d, d).
-_FORMULAS: dict[Observable, Callable[[jax.Array, jax.Array], jax.Array]] = {
-    elastic_tensor: jax.jit(voigt.stress_strain),
-    elastic_tensor_energy: lambda c, s: c,
-    bulk_modulus: jax.jit(lambda c, s: voigt.bulk(voigt.stress_strain(c, s))),
-    shear_modulus: jax.jit(lambda c, s: voigt.shear(voigt.stress_strain(c, s))),
+class _Recipe(NamedTuple):
+    """What an observable takes.
+
+    Attributes:
+        strains: d -> (s, d, d), as few as will do: each costs a solve.
+        formula: from c, the curvature of the energy per volume along them (s, s), and the stress
+            (d, d).
+    """
+
+    strains: Callable[[int], np.ndarray]
+    formula: Callable[[jax.Array, jax.Array], jax.Array]
+
+
+@jax.jit
+def _bulk(c: jax.Array, s: jax.Array) -> jax.Array:
+    return c[0, 0] / len(s) ** 2 + voigt.bulk(_of_stress(s))
+
+
+@jax.jit
+def _shear(c: jax.Array, s: jax.Array) -> jax.Array:
+    d = len(s)
+    return jnp.trace(c) / ((d - 1) * (d + 2)) + voigt.shear(_of_stress(s))
+
+
+def _of_stress(s: jax.Array) -> jax.Array:
+    """What the stress alone adds to Birch's coefficients, (v, v)."""
+    return voigt.stress_strain(jnp.zeros(()), s)
+
+
+_RECIPES: dict[Observable, _Recipe] = {
+    elastic_tensor: _Recipe(voigt.unit_strains, jax.jit(voigt.stress_strain)),
+    elastic_tensor_energy: _Recipe(voigt.unit_strains, lambda c, s: c),
+    bulk_modulus: _Recipe(voigt.isotropic_strain, _bulk),
+    shear_modulus: _Recipe(voigt.deviatoric_strains, _shear),
 }
 
 
 def _relaxed(observable: Observable, potential: Potential, params: Any, state: Any) -> jax.Array:
     problem, setting = _strainable(observable.__name__, potential, params, state)
-    response = respond(problem, setting)
-    return watched(response, _FORMULAS[observable](*_evaluated(problem, response)))
+    response = respond(problem, setting, strains_of(observable, problem.dimension))
+    return watched(response, _RECIPES[observable].formula(*_evaluated(problem, response)))
 
 
 def _with_displacements(
     observable: Observable, displacements: Any, potential: Potential, params: Any, state: Any
 ) -> jax.Array:
     problem, setting = _strainable(observable.__name__, potential, params, state)
-    known = Response(setting, displacements, None)
-    return _FORMULAS[observable](*_evaluated(problem, known))
+    known = Response(setting, strains_of(observable, problem.dimension), displacements, None)
+    return _RECIPES[observable].formula(*_evaluated(problem, known))
 
 
-# The same observables with nonaffine displacements (N d, v) that somebody else has solved for, as
+def strains_of(observable: Observable, d: int) -> np.ndarray:
+    """The strains (s, d, d) whose nonaffine displacements an observable with them needs."""
+    return _RECIPES[observable].strains(d)
+
+
+# The same observables with nonaffine displacements (N d, s) that somebody else has solved for, as
 # their first argument, at states without the contacts of rattlers. First derivatives are exact with
 # constant displacements; second ones are NaN.
 WITH_DISPLACEMENTS: dict[Observable, Observable] = {
-    observable: partial(_with_displacements, observable) for observable in _FORMULAS
+    observable: partial(_with_displacements, observable) for observable in _RECIPES
 }
 
 
@@ -135,7 +169,7 @@ def _evaluated(problem: Problem, response: Response) -> tuple[jax.Array, jax.Arr
 
 @partial(jax.jit, static_argnames="problem")
 def _clamped(problem: Problem, setting: Setting) -> jax.Array:
-    energy = clamped_curvature(problem, setting)
+    energy = clamped_curvature(problem, setting, voigt.unit_strains(problem.dimension))
     return voigt.stress_strain(*_per_volume(problem, setting, energy))
 
 
@@ -150,7 +184,7 @@ def _strainable(
 
 
 def _per_volume(problem: Problem, s: Setting, energy: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(c, stress): the curvature of the energy per volume (v, v), and the stress (d, d)."""
+    """(c, stress): the curvature of the energy per volume (s, s), and the stress (d, d)."""
     state = Configuration(s.positions, s.cell, s.neighbors, problem.pbc)
     density = energy / jnp.abs(jnp.linalg.det(s.cell))
     return density, stress(problem.potential, s.params, state)

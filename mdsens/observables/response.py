@@ -31,12 +31,13 @@ from mdsens.observables.nonaffine import Response, imbalance, no_displacements
 _RELAXED = 1e-3
 
 
-def respond(problem: Problem, setting: Setting) -> Response:
+def respond(problem: Problem, setting: Setting, strains: np.ndarray) -> Response:
     """The response of a relaxed state; NaN under jit where there is none.
 
     Args:
         problem: of the fixed cell.
         setting: the state, in equilibrium.
+        strains: (s, d, d), symmetric.
 
     Raises:
         InputError: the state is not relaxed.
@@ -45,21 +46,22 @@ def respond(problem: Problem, setting: Setting) -> Response:
     still = jax.lax.stop_gradient(setting)
     if is_traced(still):
         bare, solve = prepare(problem, still)
-        return _differentiable(setting, bare, _solved_traced(problem, bare, solve), solve)
+        u = _solved_traced(problem, bare, strains, solve)
+        return _differentiable(setting, Response(bare, strains, u, solve))
     here = backbone(problem, still)
-    u = _solved_on_host(problem, here)
+    known = Response(here.setting, strains, _solved_on_host(problem, here, strains), None)
     if any(isinstance(x, Tracer) for x in jax.tree.leaves(setting)):
-        return _differentiable(setting, here.setting, u, prepare_eager(problem, still)[1])
-    return Response(here.setting, u, None)
+        return _differentiable(setting, known._replace(solve=prepare_eager(problem, still)[1]))
+    return known
 
 
-def _differentiable(setting: Setting, bare: Setting, u: Any, solve: Certified) -> Response:
+def _differentiable(setting: Setting, known: Response) -> Response:
     """Compiled code can only say NaN; around it, eager derivatives are told in words."""
     given = {
         name: jax.tree.map(lambda x: guard(x, Side.INPUT), getattr(setting, name))
         for name in ("params", "positions", "cell")
     }
-    return Response(replace(setting, neighbors=bare.neighbors, **given), u, solve)
+    return known._replace(setting=replace(setting, neighbors=known.setting.neighbors, **given))
 
 
 def watched(response: Response, value: jax.Array) -> jax.Array:
@@ -68,18 +70,18 @@ def watched(response: Response, value: jax.Array) -> jax.Array:
 
 
 @partial(jax.jit, static_argnames="problem")
-def _solved_traced(problem: Problem, setting: Setting, solve: Certified) -> jax.Array:
+def _solved_traced(problem: Problem, setting: Setting, strains: Any, solve: Certified) -> jax.Array:
     """U, all NaN for a state that is not relaxed or no minimum."""
 
     def matvec(v: jax.Array) -> jax.Array:
         return problem.hessian_product(problem.start(setting), setting, v)
 
-    rhs = _right_hand_sides(problem, setting)
+    rhs = _right_hand_sides(problem, setting, strains)
     x = jax.vmap(lambda b: solve(matvec, b), in_axes=1, out_axes=1)(rhs)
     return jnp.where(_distance(setting, x[:, -1]) <= _RELAXED, x[:, :-1], jnp.nan)
 
 
-def _solved_on_host(problem: Problem, here: Backbone) -> jax.Array:
+def _solved_on_host(problem: Problem, here: Backbone, strains: np.ndarray) -> jax.Array:
     setting = here.setting
     if not bool(here.sound):
         raise DerivativeUndefined(
@@ -87,7 +89,7 @@ def _solved_on_host(problem: Problem, here: Backbone) -> jax.Array:
             "is marginal; perturb or compress it and relax again"
         )
     solver, _ = solver_for(problem, here.projector.size, traced=False)
-    rhs = _right_hand_sides(problem, setting)
+    rhs = _right_hand_sides(problem, setting, strains)
     if isinstance(solver, HostSolver):
         x, info = inverse_at(solver, problem, here).solve(np.asarray(rhs))
     else:
@@ -108,9 +110,9 @@ def _solved_on_host(problem: Problem, here: Backbone) -> jax.Array:
 
 
 @partial(jax.jit, static_argnames="problem")
-def _right_hand_sides(problem: Problem, setting: Setting) -> jax.Array:
-    """-Xi and, as the last column, the forces, (N d, v + 1)."""
-    forces = imbalance(problem, setting, no_displacements(setting))
+def _right_hand_sides(problem: Problem, setting: Setting, strains: Any) -> jax.Array:
+    """-Xi and, as the last column, the forces, (N d, s + 1)."""
+    forces = imbalance(problem, setting, strains, no_displacements(setting, strains))
     return -jnp.column_stack([forces, measure(problem, setting)[0]])
 
 

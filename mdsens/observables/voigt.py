@@ -26,6 +26,19 @@ def unit_strains(d: int) -> np.ndarray:
     return units
 
 
+def isotropic_strain(d: int) -> np.ndarray:
+    """(1, d, d) the strain that stretches all lengths alike."""
+    return np.eye(d)[None]
+
+
+def deviatoric_strains(d: int) -> np.ndarray:
+    """(v - 1, d, d) orthonormal symmetric strains that leave the volume alone."""
+    shears = np.sqrt(2.0) * unit_strains(d)[d:]
+    # The QR decomposition turns (1, ..., 1) into one of its directions and gives the others.
+    others = np.linalg.qr(np.column_stack([np.ones(d), np.eye(d)[:, 1:]]))[0][:, 1:]
+    return np.concatenate([[np.diag(x) for x in others.T], shears])
+
+
 def stress_strain(curvature: jax.Array, stress: jax.Array) -> jax.Array:
     """Birch's coefficients d(stress_ij)/d(e_kl), (v, v), from c = (1/V) d2E/de2 and the stress.
 

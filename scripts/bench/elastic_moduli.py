@@ -34,7 +34,9 @@ jax.config.update("jax_enable_x64", True)
 import mdsens as ms  # noqa: E402
 from mdsens.derivatives import total  # noqa: E402
 from mdsens.derivatives.linearization import linearize, newton_correction  # noqa: E402
+from mdsens.derivatives.strained import nonaffine  # noqa: E402
 from mdsens.equilibrium import search  # noqa: E402
+from mdsens.observables.voigt import unit_strains  # noqa: E402
 from mdsens.system import System  # noqa: E402
 
 
@@ -77,8 +79,8 @@ def main() -> None:
         potential, params, replace(system, positions=np.asarray(found.setting.positions))
     )
     line = linearize(found.problem, found.setting, "auto", 1e-10)
+    strains = unit_strains(options.dimension)
     theta, correction = {"diameter": params["diameter"]}, newton_correction(line)
-    still = np.zeros((system.positions.size, line.nonaffine[0].shape[1]))
 
     def gradient(observable):
         made = total.adjoint(line, observable, theta, correction)["diameter"]
@@ -87,7 +89,10 @@ def main() -> None:
     run = {
         "relax": (lambda: search(potential, params, system).setting.positions, 1),
         "linearize": (lambda: linearize(found.problem, found.setting, "auto", 1e-10).lowest, 3),
-        "displacements": (lambda: line.nonaffine_near(line.setting, still)[0], options.repeats),
+        "displacements": (
+            lambda: nonaffine(replace(line, answers=[]), strains)[0],
+            options.repeats,
+        ),
         "value": (lambda: ms.shear_modulus(potential, params, minimum), 3),
         "gradient": (lambda: gradient(ms.shear_modulus), options.repeats),
         "pressure": (lambda: gradient(ms.pressure), options.repeats),
