@@ -289,11 +289,10 @@ def _check_onset(onset: np.ndarray | Table, cutoff: np.ndarray | Table) -> None:
 def _check_bounds(where: str, parameter: Parameter, value: np.ndarray | Table) -> None:
     numbers = np.atleast_1d(np.asarray(value))
     labels = value.keys if isinstance(value, Table) else None
-    finite = np.isfinite(numbers)
-    allowed = finite.copy()
+    allowed = np.isfinite(numbers)
     if parameter.lower is not None:
         above = numbers > parameter.lower if parameter.strict else numbers >= parameter.lower
-        allowed &= above
+        allowed &= above | _unused(numbers, labels)
     if allowed.all():
         return
     k = int(np.flatnonzero(~allowed)[0])
@@ -301,3 +300,11 @@ def _check_bounds(where: str, parameter: Parameter, value: np.ndarray | Table) -
     sign = ">" if parameter.strict else ">="
     bound = "" if parameter.lower is None else f" and {sign} {parameter.lower:g}"
     raise InputError(f"{where}: value {numbers[k]:g}{place} must be finite{bound}; correct it")
+
+
+def _unused(numbers: np.ndarray, labels: tuple[str, ...] | None) -> np.ndarray:
+    """True for the zeros that files write where a value belongs to pairs and the triple is none."""
+    parts = [label.split("-") for label in labels or ()]
+    if not parts or any(len(p) != 3 for p in parts):
+        return np.zeros(len(numbers), bool)
+    return (numbers == 0.0) & np.array([p[1] != p[2] for p in parts])

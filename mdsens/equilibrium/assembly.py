@@ -37,8 +37,10 @@ def diagonal(local: LocalHessian, n: int, d: int) -> jax.Array:
     blocks = jnp.zeros((n, d, d))
     for term in local:
         if isinstance(term, Blocks):
-            own = jnp.diagonal(term.blocks, axis1=1, axis2=2).transpose(0, 3, 1, 2)
-            blocks = blocks.at[term.particles].add(own)
+            i, j = term.particles[:, :, None], term.particles[:, None, :]
+            # A particle may be there twice, in two images.
+            own = jnp.where((i == j)[..., None, None], term.blocks, 0.0)
+            blocks = blocks.at[jnp.broadcast_to(i, own.shape[:3])].add(own)
         else:
             # What a site's own particle gets is one sum; all others get one row each.
             at_home = (term.sites == term.particles)[:, None]

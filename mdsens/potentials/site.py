@@ -2,7 +2,11 @@
 
 Parameters are numbers, or tables per ordered triple of species as in LAMMPS' files: the entry A-B-C
 belongs to the centre A with neighbours B and C; what belongs to the pair of A and B alone is taken
-from A-B-B.
+from A-B-B. Entries that mean the same, as A-B-C and A-C-B or, for a pair, A-B-B and B-A-A, count
+half each; in sound files they are equal.
+
+These are not jax-md's implementations, which have one species, the nearest image only, and no
+second derivatives site by site.
 """
 
 from __future__ import annotations
