@@ -29,6 +29,7 @@ _NAMES = {
     "elastic_tensor_energy": "mdsens.observables",
     "bulk_modulus": "mdsens.observables",
     "shear_modulus": "mdsens.observables",
+    "poisson_ratio": "mdsens.observables",
     "contact_network": "mdsens.observables",
     "sensitivity": "mdsens.derivatives",
     "predict": "mdsens.derivatives",

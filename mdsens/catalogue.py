@@ -289,6 +289,13 @@ OBSERVABLES: dict[str, ObservableEntry] = {
                 ),
             )
         ),
+        ObservableEntry(
+            "poisson_ratio",
+            "(d B - 2 G)/(d (d - 1) B + 2 G) of bulk_modulus B and shear_modulus G",
+            0,
+            0,
+            needs_volume=True,
+        ),
     )
 }
 

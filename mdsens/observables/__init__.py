@@ -22,6 +22,7 @@ from mdsens.observables.elasticity import (
     elastic_tensor_clamped,
     elastic_tensor_energy,
     nonaffine_displacements,
+    poisson_ratio,
     shear_modulus,
 )
 
@@ -38,6 +39,7 @@ OBSERVABLES: dict[str, Observable] = {
     "elastic_tensor_energy": elastic_tensor_energy,
     "bulk_modulus": bulk_modulus,
     "shear_modulus": shear_modulus,
+    "poisson_ratio": poisson_ratio,
 }
 
 __all__ = [

@@ -86,6 +86,17 @@ def shear_modulus(potential: Potential, params: Any, state: Any) -> jax.Array:
     return _relaxed(shear_modulus, potential, params, state)
 
 
+def poisson_ratio(potential: Potential, params: Any, state: Any) -> jax.Array:
+    """nu = (d B - 2 G) / (d (d - 1) B + 2 G), particles relaxed, ().
+
+    How much a stretched sample thins, averaged over directions: with B and G of `bulk_modulus` and
+    `shear_modulus` it is that of the isotropic material with these moduli, between -1 (B = 0) and
+    1/(d - 1) (G = 0). In 2D nu = (B - G)/(B + G). Negative (auxetic) where the sample widens.
+    Arguments and errors as for `elastic_tensor`.
+    """
+    return _relaxed(poisson_ratio, potential, params, state)
+
+
 def nonaffine_displacements(potential: Potential, params: Any, state: Any) -> jax.Array:
     """Displacements that restore equilibrium after a unit of each strain, (v, N, d).
 
@@ -122,6 +133,11 @@ def _shear(c: jax.Array, s: jax.Array) -> jax.Array:
     return jnp.trace(c) / ((d - 1) * (d + 2)) + voigt.shear(_of_stress(s))
 
 
+@jax.jit
+def _poisson(c: jax.Array, s: jax.Array) -> jax.Array:
+    return voigt.poisson(voigt.stress_strain(c, s))
+
+
 def _of_stress(s: jax.Array) -> jax.Array:
     """What the stress alone adds to Birch's coefficients, (v, v)."""
     return voigt.stress_strain(jnp.zeros(()), s)
@@ -132,6 +148,7 @@ _RECIPES: dict[Observable, _Recipe] = {
     elastic_tensor_energy: _Recipe(voigt.unit_strains, lambda c, s: c),
     bulk_modulus: _Recipe(voigt.isotropic_strain, _bulk),
     shear_modulus: _Recipe(voigt.deviatoric_strains, _shear),
+    poisson_ratio: _Recipe(voigt.unit_strains, _poisson),
 }
 
 

@@ -72,5 +72,11 @@ def shear(tensor: jax.Array) -> jax.Array:
     return (total - d * bulk(tensor)) / ((d - 1) * (d + 2))
 
 
+def poisson(tensor: jax.Array) -> jax.Array:
+    """(d B - 2 G) / (d (d - 1) B + 2 G), (): 1/(d - 1) for G = 0, -1 for B = 0."""
+    d, b, g = _dimension(tensor), bulk(tensor), shear(tensor)
+    return (d * b - 2.0 * g) / (d * (d - 1) * b + 2.0 * g)
+
+
 def _dimension(tensor: jax.Array) -> int:
     return {3: 2, 6: 3}[len(tensor)]

@@ -23,10 +23,7 @@ SMALL = ["disks_128", "argon_vacancy", "lj_cluster_38"]
 LARGER = [
     "packing_2d_64", "packing_3d_128", "polydisperse_2d_256", "walled_2d_256", "jammed_2d_1024",
 ]  # fmt: skip
-# Too large for a dense matrix.
-LARGE = ["packing_3d_10000"]
 ALL = [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGER)]
-WITH_LARGE = [*ALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)]
 
 
 @cache
@@ -65,7 +62,7 @@ def test_forward_adjoint_dense(name: str):
         close(along.value, adjoint[parameter].value, 1e-9)
 
 
-@pytest.mark.parametrize("name", WITH_LARGE)
+@pytest.mark.parametrize("name", ALL)
 def test_verified_by_relaxing_again(name: str):
     potential, params, _, found, _, theta, _ = solved(name)
     relaxed = solved(name)[2].with_positions(np.asarray(found.setting.positions))

@@ -11,10 +11,7 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
-# Those that compile for longer than the default suite can wait.
-LONG = {"05_packings"}
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-run = [pytest.param(p, marks=pytest.mark.slow if p.stem in LONG else ()) for p in NOTEBOOKS]
 
 
 @pytest.fixture
@@ -27,7 +24,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
 
 
-@pytest.mark.parametrize("path", run, ids=lambda path: path.stem)
+@each
 @pytest.mark.usefixtures("environment")
 def test_it_runs_without_a_warning(path: Path, tmp_path: Path):
     notebook = nbformat.read(path, as_version=4)

@@ -57,6 +57,13 @@ def test_moduli_and_conventions_agree_with_the_tensor(name: str):
     np.testing.assert_allclose(voigt.stress_strain(by_energy, ms.stress(*known)), c, rtol=1e-12)
     assert float(ms.bulk_modulus(*known)) == pytest.approx(c[:d, :d].sum() / d**2, rel=1e-12)
     assert float(ms.shear_modulus(*known)) == pytest.approx(float(voigt.shear(c)), rel=1e-12)
+    # The ratio is that of the isotropic material with the same moduli: inverted, its compliance.
+    isotropic = float(voigt.bulk(c)) * np.ones((d, d)) + 2 * float(voigt.shear(c)) * (
+        np.eye(d) - 1 / d
+    )
+    compliance = np.linalg.inv(isotropic)
+    expected = -compliance[0, 1] / compliance[0, 0]
+    assert float(ms.poisson_ratio(*known)) == pytest.approx(expected, rel=1e-10)
     # Pressure enters the two conventions by known amounts.
     lowered = float(voigt.shear(by_energy)) - p / 2
     raised = float(voigt.bulk(by_energy)) + p * (d - 1) / d
