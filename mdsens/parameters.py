@@ -18,7 +18,9 @@ import numpy as np
 
 from mdsens.catalogue import Parameter, PotentialEntry
 from mdsens.errors import InputError
-from mdsens.parameter_files import read_triples
+from mdsens.knots import rows
+from mdsens.parameter_files import read_setfl, read_triples
+from mdsens.published import PUBLISHED
 from mdsens.system import System
 
 
@@ -133,16 +135,41 @@ def resolve(
             )
     if file is not None:
         given = {**_from_file(entry, Path(file), system), **given}
+    given = _with_published(entry, system, given)
     resolved = {
         name: _resolve_one(entry, parameter, system, given.get(name, parameter.default))
         for name, parameter in known.items()
         if name in given or parameter.default_rule is None
     }
+    if "cutoff" in known and "cutoff" not in resolved:
+        resolved["cutoff"] = 2.9 * np.max(np.asarray(resolved["r_e"]))
     if "onset" in known and "onset" not in resolved:
         resolved["onset"] = 0.8 * resolved["cutoff"]
     if "onset" in resolved:
         _check_onset(resolved["onset"], resolved["cutoff"])
     return resolved
+
+
+def _with_published(
+    entry: PotentialEntry, system: System, given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What is given, and the published value of each element it does not name."""
+    completed = dict(given)
+    for name, values in PUBLISHED.get(entry.kind, {}).items():
+        table = given.get(name, {})
+        if not isinstance(table, Mapping | Table):
+            continue
+        keys = table.keys if isinstance(table, Table) else tuple(table)
+        lacking = [s for s in system.type_names if s not in keys]
+        unknown = [s for s in lacking if s not in values]
+        if unknown:
+            raise InputError(
+                f"potential.parameters.{name}: {entry.kind} has no published value for {unknown[0]}, "
+                f"only for {', '.join(values)}; give one for {unknown[0]}"
+            )
+        if lacking:
+            completed[name] = {**{k: table[k] for k in keys}, **{s: values[s] for s in lacking}}
+    return completed
 
 
 def active_parameters(entry: PotentialEntry, options: Mapping[str, str]) -> tuple[Parameter, ...]:
@@ -156,6 +183,8 @@ def _from_file(entry: PotentialEntry, file: Path, system: System) -> dict[str, A
         raise InputError(
             f"potential.file: {entry.kind} reads no file; give its parameters one by one"
         )
+    if entry.file == "setfl":
+        return read_setfl(file).parameters(system.type_names, str(file))
     return read_triples(file, [p.name for p in entry.parameters], system.type_names)
 
 
@@ -163,12 +192,18 @@ def _resolve_one(
     entry: PotentialEntry, parameter: Parameter, system: System, raw: Any
 ) -> np.ndarray | Table:
     where = f"potential.parameters.{parameter.name}"
+    if raw is None and parameter.knots:
+        raise InputError(f"{where}: missing; name a file that has it ({parameter.meaning})")
     if raw is None:
         raise InputError(
             f"{where}: missing and has no default; give a number, a table or a column ({parameter.meaning})"
         )
+    if parameter.single and (isinstance(raw, str | Mapping | Table) or np.ndim(raw)):
+        raise InputError(f"{where}: is one number for all; give a number")
     if isinstance(raw, Table):
-        raw = dict(zip(raw.keys, np.asarray(raw.values).tolist(), strict=True))
+        raw = dict(zip(raw.keys, np.asarray(raw.values), strict=True))
+    if parameter.knots:
+        return Table(*rows(where, raw, parameter.knots, system.type_names))
     if entry.per_triple and not isinstance(raw, Mapping) and (isinstance(raw, str) or np.ndim(raw)):
         raise InputError(
             f"{where}: {entry.kind} has no parameters per particle; give a number, or a table per "

@@ -131,6 +131,8 @@ def _system_words(system: System) -> str:
 
 def _value_words(value: np.ndarray | Table) -> str:
     array = np.asarray(value)
+    if isinstance(value, Table) and array.ndim > 1:
+        return f"{', '.join(value.keys)}: {array.shape[1]} knots"
     if isinstance(value, Table):
         return ", ".join(f"{k} {v:.10g}" for k, v in zip(value.keys, array, strict=True))
     if array.ndim == 0:

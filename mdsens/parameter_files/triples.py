@@ -6,7 +6,6 @@ comment. The first comment may carry a tag `UNITS: metal`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -16,9 +15,7 @@ import numpy as np
 
 from mdsens.errors import InputError
 from mdsens.files.atomic import write_bytes
-from mdsens.files.inspection import check_regular_file
-
-LARGEST_FILE = 10 * 2**20
+from mdsens.parameter_files.text import check_units, read_text
 
 
 def read_triples(path: Path, names: Sequence[str], elements: Sequence[str]) -> dict[str, Any]:
@@ -73,9 +70,9 @@ def _entries(path: Path, length: int) -> list[tuple[int, list[str]]]:
     entries: list[tuple[int, list[str]]] = []
     words: list[str] = []
     begin = 0
-    for number, text in enumerate(_text(path).splitlines(), start=1):
+    for number, text in enumerate(read_text(path).splitlines(), start=1):
         line, _, comment = text.partition("#")
-        _check_units(path, number, comment)
+        check_units(path, number, comment)
         begin = begin if words else number
         words += line.split()
         if len(words) > length:
@@ -92,23 +89,6 @@ def _entries(path: Path, length: int) -> list[tuple[int, list[str]]]:
             f"elements, {length - 3} numbers); complete it"
         )
     return entries
-
-
-def _text(path: Path) -> str:
-    if check_regular_file(path, "parameter file") > LARGEST_FILE:
-        raise InputError(f"{path}: parameter file: larger than 10 MB; name a LAMMPS file")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: parameter file: is not text; name a LAMMPS file") from None
-
-
-def _check_units(path: Path, number: int, comment: str) -> None:
-    units = re.search(r"UNITS:\s*(\w+)", comment)
-    if units and units[1] != "metal":
-        raise InputError(
-            f"{path}: line {number}: units {units[1]}; only metal (eV, angstrom) is read: convert it"
-        )
 
 
 def _number(path: Path, line: int, word: str) -> float:

@@ -13,18 +13,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from mdsens.catalogue import POTENTIALS, PotentialEntry
 from mdsens.errors import InputError
-from mdsens.linear import require_float64
 from mdsens.neighbors import Pairs, Surroundings, surroundings
-from mdsens.parameters import Table, resolve, triple_index
-from mdsens.potentials.base import Blocks, LocalHessian, Params, Potential
-from mdsens.system import System
+from mdsens.parameters import Table, triple_index
+from mdsens.potentials.base import Blocks, LocalHessian, Params
+from mdsens.potentials.described import Described
+from mdsens.potentials.mixing import check_complete, plain
 
 
 class Site(NamedTuple):
@@ -48,19 +47,8 @@ class Site(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SitePotential(Potential):
+class SitePotential(Described):
     """Base of potentials with angles; a subclass gives `site_energy` and `range`."""
-
-    entry: ClassVar[PotentialEntry]
-
-    def __init_subclass__(cls, kind: str = "", **kwargs: Any):
-        super().__init_subclass__(**kwargs)
-        if kind:
-            cls.entry = POTENTIALS[kind]
-
-    @property
-    def kind(self) -> str:
-        return self.entry.kind
 
     @property
     def uses_sites(self) -> bool:
@@ -78,20 +66,9 @@ class SitePotential(Potential):
     def range(self, p: dict[str, jax.Array]) -> jax.Array:
         """The distance beyond which two atoms do not interact, element by element."""
 
-    def parameters(self, system: System, *, file: Any = None, **given: Any) -> Params:
-        """Checked parameters, from a LAMMPS file, or given one by one, or both: what is given
-        replaces what the file says.
-
-        Raises:
-            InputError: "FILE: line n: what; what to do", or as for every potential.
-            Float32Error: 64-bit floats are off.
-        """
-        require_float64()
-        return jax.tree.map(jnp.asarray, resolve(self.entry, {}, system, given, file))
-
     def cutoff(self, params: Params) -> jax.Array:
         # Entries of a table belong together; a number belongs to all of them.
-        return jnp.max(self.range({name: jnp.asarray(_values(v)) for name, v in params.items()}))
+        return jnp.max(self.range({name: jnp.asarray(plain(v)) for name, v in params.items()}))
 
     def energy(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
@@ -126,12 +103,7 @@ class SitePotential(Potential):
 
     def _indexed(self, params: Params, neighbors: Pairs) -> dict[str, jax.Array]:
         """Parameters as () or (T, T, T) by types."""
-        missing = {p.name for p in self.entry.parameters} - set(params)
-        if missing:
-            raise InputError(
-                f"{self.kind}: parameters lack {', '.join(sorted(missing))}; make them with "
-                "potential.parameters(system, ...)"
-            )
+        check_complete(self.entry, self.options, params)
         return {name: _by_types(name, v, neighbors.type_names) for name, v in params.items()}
 
 
@@ -147,7 +119,3 @@ def _by_types(name: str, value: Any, type_names: tuple[str, ...]) -> jax.Array:
     if jnp.ndim(value):
         raise InputError(f"{name}: shape {jnp.shape(value)}; one number, or a Table per triple")
     return jnp.asarray(value)
-
-
-def _values(value: Any) -> Any:
-    return value.values if isinstance(value, Table) else value

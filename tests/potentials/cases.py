@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdsens.neighbors import Pairs, pair_list
-from mdsens.potentials import WCA, LennardJones, Morse, Potential, SoftSphere
+from mdsens.potentials import WCA, Buckingham, LennardJones, Morse, Potential, SoftSphere
 from mdsens.system import System
 from tests.neighbors.cells import CELLS
 from tests.potentials import pairwise
@@ -65,6 +65,12 @@ KINDS: dict[str, Kind] = {
     "Hertzian": _soft(2.5),
     "wca": Kind(WCA(), {"epsilon": EPSILON, "sigma": per_particle(1.0, 1.4)}, pairwise.wca, 1.6),
     **{f"lennard_jones, {s}": _lj(s) for s in ("energy_shift", "force_shift", "xplor", "none")},
+    "buckingham": Kind(
+        Buckingham(),
+        {"A": EPSILON, "rho": SIZE, "C": per_particle(0.2, 0.3), "cutoff": 1.8},
+        pairwise.cut(pairwise.buckingham, pairwise.buckingham_slope, "energy_shift"),
+        1.8,
+    ),
     **{f"morse, {s}": _morse(s) for s in ("energy_shift", "xplor")},
 }
 # Every kind in the plane; those that differ most also where a particle meets its own images, and

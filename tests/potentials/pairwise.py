@@ -35,6 +35,14 @@ def morse_slope(r, p):
     return 2 * p["alpha"] * p["D0"] * (1 - x) * x
 
 
+def buckingham(r, p):
+    return p["A"] * np.exp(-r / p["rho"]) - p["C"] / r**6
+
+
+def buckingham_slope(r, p):
+    return -p["A"] / p["rho"] * np.exp(-r / p["rho"]) + 6 * p["C"] / r**7
+
+
 def wca(r, p):
     inside = r.real < 2 ** (1 / 6) * p["sigma"].real
     return lennard_jones(r, p) + p["epsilon"] if inside else 0.0 * r

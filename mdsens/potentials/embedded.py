@@ -1,0 +1,117 @@
+"""Embedded atoms: E = sum over pairs phi(r_ij) + sum_i F_i(rho_i), rho_i = sum_j f_ij(r_ij).
+
+f_ij is what i receives from j. Everything is a sum over a half list of pairs: no table of
+neighbours, and of second derivatives only what belongs to pairs and one row per neighbour.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mdsens.neighbors import Pairs
+from mdsens.potentials.base import LocalHessian, Params, Squares
+from mdsens.potentials.described import Described
+from mdsens.potentials.mixing import derivative
+from mdsens.potentials.pair import springs
+
+
+class Bonds(NamedTuple):
+    """What a pair contributes, or its derivatives by the distance.
+
+    Attributes:
+        energy: (P,) phi.
+        to_i, to_j: (P,) f_ij and f_ji.
+    """
+
+    energy: jax.Array
+    to_i: jax.Array
+    to_j: jax.Array
+
+
+@dataclass(frozen=True)
+class EmbeddedPotential(Described):
+    """Base of embedded-atom potentials; a subclass gives `bonds`, `embedding` and `cutoff`."""
+
+    @property
+    def is_local(self) -> bool:
+        return True
+
+    @abstractmethod
+    def bonds(self, params: Params, neighbors: Pairs) -> Callable[[jax.Array], Bonds]:
+        """From distances (P,), element by element; finite with finite derivatives for every r > 0."""
+
+    @abstractmethod
+    def embedding(self, params: Params, neighbors: Pairs) -> Callable[[jax.Array], jax.Array]:
+        """F of (N,) densities, element by element; finite with finite derivatives, at 0 too."""
+
+    def energy(
+        self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
+    ) -> jax.Array:
+        bonds = self.bonds(params, neighbors)(neighbors.distances(positions, cell))
+        embedded = self.embedding(params, neighbors)(_received(bonds, neighbors))
+        return jnp.sum(jnp.where(neighbors.valid, bonds.energy, 0.0)) + jnp.sum(embedded)
+
+    def gradient(
+        self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
+    ) -> jax.Array:
+        """Sum over pairs of e' n on j and -e' n on i, e' = phi' + F_i' f_ij' + F_j' f_ji'."""
+        rows = neighbors.rows(positions, cell)
+        r = neighbors.lengths(rows)
+        bonds, slopes = jax.jvp(self.bonds(params, neighbors), (r,), (jnp.ones_like(r),))
+        embedding = self.embedding(params, neighbors)
+        strength = derivative(embedding)(_received(bonds, neighbors))
+        slope = _with(strength, slopes, neighbors)
+        pull = jnp.where(neighbors.valid, slope / r, 0.0)[:, None] * rows
+        return neighbors.net(pull)[:, : positions.shape[1]]
+
+    def local_hessian(
+        self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
+    ) -> LocalHessian:
+        """Pairs as if F were linear, and F_i'' g_i g_i^T with g_i = d rho_i / dx."""
+        vectors = neighbors.vectors(positions, cell)
+        r = jnp.sqrt(jnp.sum(vectors**2, axis=1))
+        bonds = self.bonds(params, neighbors)
+        slopes = derivative(bonds)
+        first = slopes(r)
+        rho = _received(bonds(r), neighbors)
+        strength = derivative(self.embedding(params, neighbors))
+        pairs = springs(
+            neighbors,
+            vectors,
+            _with(strength(rho), first, neighbors),
+            _with(strength(rho), derivative(slopes)(r), neighbors),
+        )
+        return pairs, _squares(first, vectors / r[:, None], derivative(strength)(rho), neighbors)
+
+
+def _received(bonds: Bonds, neighbors: Pairs) -> jax.Array:
+    """(N,) rho."""
+    rho = jnp.zeros(neighbors.types.shape[0])
+    for particles, given in ((neighbors.i, bonds.to_i), (neighbors.j, bonds.to_j)):
+        rho = rho.at[particles].add(jnp.where(neighbors.valid, given, 0.0))
+    return rho
+
+
+def _with(strength: jax.Array, bonds: Bonds, neighbors: Pairs) -> jax.Array:
+    """(P,) what pairs do while densities count with F'."""
+    at_i, at_j = strength[neighbors.i], strength[neighbors.j]
+    return bonds.energy + at_i * bonds.to_i + at_j * bonds.to_j
+
+
+def _squares(slopes: Bonds, n: jax.Array, weights: jax.Array, neighbors: Pairs) -> Squares:
+    """d rho_i / dx_j = f_ij' n, d rho_i / dx_i = -f_ij' n for each neighbour, and the same of j."""
+    i, j = neighbors.i, neighbors.j
+    at_i = jnp.where(neighbors.valid, slopes.to_i, 0.0)[:, None] * n
+    at_j = jnp.where(neighbors.valid, slopes.to_j, 0.0)[:, None] * n
+    return Squares(
+        sites=jnp.concatenate([i, i, j, j]),
+        particles=jnp.concatenate([j, i, j, i]),
+        rows=jnp.concatenate([at_i, -at_i, at_j, -at_j]),
+        weights=weights,
+    )
