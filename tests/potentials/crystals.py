@@ -23,7 +23,7 @@ SW_SILICON = {
 # The set of Phys. Rev. B 39, 5566.
 TERSOFF_SILICON = {
     "m": 3.0, "gamma": 1.0, "lambda3": 0.0, "c": 100390.0, "d": 16.217, "costheta0": -0.59825,
-    "n": 0.78734, "beta": 1.1e-6, "lambda2": 1.73222, "B": 471.18, "R": 2.85, "D": 0.15,
+    "n": 0.78734, "beta": 1.1e-6, "lambda2": 1.7322, "B": 471.18, "R": 2.85, "D": 0.15,
     "lambda1": 2.4799, "A": 1830.8,
 }  # fmt: skip
 EDIP_SILICON = {
