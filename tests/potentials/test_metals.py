@@ -11,7 +11,7 @@ import mdsens as ms
 from mdsens.potentials import EAM, EAMZhou, FinnisSinclair, Gupta
 from tests.examples import make
 from tests.neighbors.cells import FCC
-from tests.potentials import lammps_oracle
+from tests.potentials.by_lammps import library_file, needs_lammps
 
 BCC = np.array([[-0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.5, 0.5, -0.5]])
 # eV/angstrom^3, and as LAMMPS has it in metal units (0.1 bar times nktv2p).
@@ -53,6 +53,7 @@ def test_tungsten_of_zhou():
     close(found(EAMZhou(), "W", BCC, 3.2), *TUNGSTEN, rtol=1e-6, unit=GPA)
 
 
+@needs_lammps
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "lattice", "reference"),
@@ -66,7 +67,7 @@ def test_tungsten_of_zhou():
     ],
 )
 def test_tables_of_lammps(name: str, lattice: np.ndarray, reference):
-    file = lammps_oracle.potential_file(name)
+    file = library_file(name)
     got = found(EAM(), name[:2].rstrip("_"), lattice, 3.2 if lattice is BCC else 3.6, file=file)
     close(got, *reference, rtol=4e-8, unit=GPA_OF_LAMMPS)
 
@@ -122,9 +123,7 @@ def zhou_of(system):
 
 def table_of(system):
     potential = EAM()
-    return potential, potential.parameters(
-        system, file=lammps_oracle.potential_file("Cu_mishin1.eam.alloy")
-    )
+    return potential, potential.parameters(system, file=library_file("Cu_mishin1.eam.alloy"))
 
 
 def gupta_of(system):
@@ -134,7 +133,7 @@ def gupta_of(system):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("made", [zhou_of, table_of, gupta_of])
+@pytest.mark.parametrize("made", [zhou_of, pytest.param(table_of, marks=needs_lammps), gupta_of])
 def test_a_vacancy_by_relaxing_again(made):
     """Energy and the distance of two atoms beside the vacancy along a random change of everything."""
     system = vacancy()
