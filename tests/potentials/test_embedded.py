@@ -47,7 +47,7 @@ def published() -> dict[str, Any]:
 
 def functions_of_two() -> Setfl:
     """A file with everything different, of few knots; the last rho is too small for some atoms."""
-    r, rho = np.arange(31) * 0.15, np.arange(12) * 1.2
+    r, rho = np.arange(31) * 0.15, np.arange(12) * 0.4
     fade = (1 - np.minimum(r / 4.4, 1.0)) ** 2
     strengths = np.array([[1.0, 1.4], [0.8, 1.2]])
     density = strengths[:, :, None] * (3 * np.exp(-0.3 * r) * fade)
@@ -55,7 +55,7 @@ def functions_of_two() -> Setfl:
     embedding = np.array([-np.sqrt(rho), -1.2 * np.sqrt(rho) + 0.01 * rho**2])
     return Setfl(
         ("made for a test", "", ""), ("Ni", "Cu"), ("28 58.7 3.52 fcc", "29 63.5 3.61 fcc"),
-        1.2, 0.15, 4.3, embedding, density, pair,
+        0.4, 0.15, 4.3, embedding, density, pair,
     )  # fmt: skip
 
 

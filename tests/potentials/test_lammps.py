@@ -46,7 +46,7 @@ FILES = [
     ("Cu_mishin1.eam.alloy", ("Cu",), 3.6),
     ("CuNi.eam.alloy", ("Cu", "Ni"), 3.55),
     # Denser than the last rho of the table.
-    ("CuNi.eam.alloy", ("Cu", "Ni"), 2.9),
+    ("CuNi.eam.alloy", ("Cu", "Ni"), 2.5),
     ("NiAlH_jea.eam.fs", ("Al", "H", "Ni"), 3.4),
     ("Al_mm.eam.fs", ("Al",), 4.0),
 ]
