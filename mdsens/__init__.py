@@ -18,6 +18,7 @@ _NAMES = {
     "write_result": "mdsens.io.results",
     "neighbor_list": "mdsens.equilibrium",
     "relax": "mdsens.equilibrium",
+    "saddle": "mdsens.equilibrium",
     "relax_ensemble": "mdsens.ensembles",
     "energy": "mdsens.observables",
     "pressure": "mdsens.observables",

@@ -68,6 +68,21 @@ class Minimum(Configuration):
     report: Report
 
 
+@dataclass(frozen=True, eq=False)
+class Saddle(Configuration):
+    """A first-order saddle. NaN positions (only under jit or vmap) say that there is none.
+
+    Attributes:
+        report: how it was found.
+        curvatures: (2,) the two lowest curvatures, of which the first is negative.
+        mode: (N, d) the direction of that one, of length one.
+    """
+
+    report: Report
+    curvatures: Any
+    mode: Any
+
+
 def _register(cls: type, meta: list[str]) -> None:
     fields = [f for f in cls.__dataclass_fields__ if f not in meta]
     jax.tree_util.register_dataclass(cls, data_fields=fields, meta_fields=meta)
@@ -76,3 +91,4 @@ def _register(cls: type, meta: list[str]) -> None:
 _register(Configuration, ["pbc"])
 _register(Report, [])
 _register(Minimum, ["pbc"])
+_register(Saddle, ["pbc"])

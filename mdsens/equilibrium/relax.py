@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from mdsens.catalogue import CELL_MODES, MINIMIZERS
+from mdsens.equilibrium.arguments import list_source, live_setting, start_setting
 from mdsens.equilibrium.derivative import differentiable, prepare, prepare_eager
 from mdsens.equilibrium.eager import Progress, find_minimum
 from mdsens.equilibrium.linearized import backbone
@@ -21,7 +22,7 @@ from mdsens.errors import InputError, NotConverged
 from mdsens.implicit import Automatic, Estimator, Implicit
 from mdsens.implicit.leaves import outside_transformations
 from mdsens.linear import Inverse, require_float64
-from mdsens.neighbors import AllPairs, CellList, NoPairs
+from mdsens.neighbors import CellList
 from mdsens.potentials import Potential
 from mdsens.state import Minimum, Report
 from mdsens.system import System
@@ -91,23 +92,23 @@ def relax(
     problem = Problem(potential, system.pbc, cell)
     plan = Plan(minimizer, float(fmax), int(max_steps), polish)
     frozen = jax.lax.stop_gradient((params, system.positions, system.cell, pressure))
-    start = _setting(system, frozen)
+    start = start_setting(system, frozen)
     traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(frozen))
     if isinstance(estimator, Automatic):
-        live = _live(problem, start, params, system, pressure)
-        source = neighbors or _source(potential, system)
+        live = live_setting(problem, start, params, system, pressure)
+        source = neighbors or list_source(potential, system)
         setting, report = by_minimizer(problem, estimator, plan, live, source, system.species)
         _require_converged(problem, setting, report)
         return _plain(problem, setting, report)
     factor = None
     if traced or neighbors is not None:
-        source = neighbors or _source(potential, system)
+        source = neighbors or list_source(potential, system)
         setting, report = find_minimum_traced(problem, start, system, plan, source)
     else:
         with outside_transformations():
             setting, report, factor = find_minimum(problem, start, system, plan, progress)
     _require_converged(problem, setting, report)
-    live = _live(problem, setting, params, system, pressure)
+    live = live_setting(problem, setting, params, system, pressure)
     return _with_derivative(problem, estimator, setting, live, report, factor)
 
 
@@ -147,7 +148,7 @@ def search(
     check_options(minimizer, cell, system)
     problem = Problem(potential, system.pbc, cell)
     plan = Plan(minimizer, float(fmax), int(max_steps), polish)
-    start = _setting(system, (params, system.positions, system.cell, pressure))
+    start = start_setting(system, (params, system.positions, system.cell, pressure))
     setting, report, factor = find_minimum(problem, start, system, plan, progress)
     why = "" if bool(report.converged) else why_not_converged(report)
     return Found(problem, setting, report, why, factor)
@@ -195,30 +196,6 @@ def _check_estimator(estimator: Estimator) -> None:
             "relax solves the linear systems of implicit derivatives by a method of its own, which "
             "knows the rigid motions; use Implicit() without a solve"
         )
-
-
-def _source(potential: Potential, system: System) -> AllPairs | NoPairs:
-    """What rebuilds the neighbour list inside a transformation, if none was allocated for it."""
-    return AllPairs.sized_for(system) if potential.uses_pairs else NoPairs()
-
-
-def _setting(system: System, frozen: Any) -> Setting:
-    """The start, all arrays alike, with an empty list."""
-    params, positions, cell, pressure = frozen
-    positions, cell = jnp.asarray(positions), jnp.asarray(cell)
-    empty = NoPairs().build(replace(system, positions=positions, cell=cell))
-    return Setting(
-        params, positions, cell, jnp.asarray(system.fixed), jnp.asarray(pressure, float), empty
-    )
-
-
-def _live(
-    problem: Problem, setting: Setting, params: Any, system: System, pressure: Any
-) -> Setting:
-    """The setting with what it is a function of in the place of frozen copies."""
-    # A free cell is part of the solution; a fixed one is an argument.
-    cell = setting.cell if problem.cell_mode != "fixed" else jnp.asarray(system.cell)
-    return replace(setting, params=params, cell=cell, pressure=jnp.asarray(pressure, float))
 
 
 def _require_converged(problem: Problem, found: Setting, report: Report) -> None:

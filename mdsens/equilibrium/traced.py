@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from mdsens.equilibrium.arguments import lister
 from mdsens.equilibrium.descent import Progress, begin, descend
 from mdsens.equilibrium.linearized import solver_for
 from mdsens.equilibrium.newton import measure, polish_traced
 from mdsens.equilibrium.plan import FLOOR, Plan
 from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.equilibrium.scaled import scales
-from mdsens.neighbors import WIDTH
 from mdsens.state import Report
 from mdsens.system import System
 
@@ -24,12 +24,7 @@ def find_minimum_traced(
 ) -> tuple[Setting, Report]:
     """As `eager.find_minimum`, with the list renewed by `source.build` in its fixed room."""
 
-    def listed(s: Setting) -> Setting:
-        here = replace(system, positions=s.positions, cell=s.cell)
-        pairs = source.build(here)
-        pairs = problem.potential.tabled(s.params, pairs, s.positions, s.cell, WIDTH)
-        return replace(s, neighbors=pairs)
-
+    listed = lister(problem, system, source)
     # Else XLA makes the list of a start that is known to it while it compiles, which takes minutes.
     setting = listed(jax.lax.optimization_barrier(jax.tree.map(jnp.asarray, setting)))
     _, scale = scales(problem, setting)
