@@ -32,6 +32,8 @@ _NAMES = {
     "shear_modulus": "mdsens.observables",
     "poisson_ratio": "mdsens.observables",
     "contact_network": "mdsens.observables",
+    "formation": "mdsens.crystals",
+    "surface_energy": "mdsens.crystals",
     "sensitivity": "mdsens.derivatives",
     "predict": "mdsens.derivatives",
     "verify": "mdsens.derivatives",

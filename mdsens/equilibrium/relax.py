@@ -106,7 +106,8 @@ def relax(
         setting, report = find_minimum_traced(problem, start, system, plan, source)
     else:
         with outside_transformations():
-            setting, report, factor = find_minimum(problem, start, system, plan, progress)
+            concrete = replace(system, positions=start.positions, cell=start.cell)
+            setting, report, factor = find_minimum(problem, start, concrete, plan, progress)
     _require_converged(problem, setting, report)
     live = live_setting(problem, setting, params, system, pressure)
     return _with_derivative(problem, estimator, setting, live, report, factor)

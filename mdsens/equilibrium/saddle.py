@@ -7,7 +7,7 @@ uphill. Where exactly that one has negative curvature this is Newton's method it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -101,7 +101,8 @@ def saddle(
         end = _traced(problem, begin, lister(problem, system, source), fmax, max_steps)
     else:
         with outside_transformations():
-            end = _eager(problem, begin, system, fmax, max_steps, progress or (lambda *_: None))
+            concrete = replace(system, positions=begin.positions, cell=begin.cell)
+            end = _eager(problem, begin, concrete, fmax, max_steps, progress or (lambda *_: None))
     return _differentiable(
         problem, end, live_setting(problem, end.setting, params, system, 0.0), fmax
     )
