@@ -16,6 +16,7 @@ _NAMES = {
     "read": "mdsens.io.structures",
     "read_result": "mdsens.io.results",
     "write_result": "mdsens.io.results",
+    "write_parameters": "mdsens.io.parameters",
     "neighbor_list": "mdsens.equilibrium",
     "relax": "mdsens.equilibrium",
     "saddle": "mdsens.equilibrium",

@@ -16,7 +16,7 @@ import ase
 import ase.io
 import numpy as np
 from ase.constraints import FixAtoms, FixCartesian
-from ase.data import atomic_numbers
+from ase.data import atomic_masses, atomic_numbers
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats, open_with_compression
 
 from mdsens.errors import InputError, OutputError
@@ -90,6 +90,12 @@ def from_atoms(
             source=source,
         )
     )
+
+
+def element_data(symbol: str) -> tuple[int, float]:
+    """Atomic number and standard atomic weight; (0, 1.0) for a name that is no element."""
+    number = atomic_numbers.get(symbol, 0)
+    return number, float(atomic_masses[number]) if number else 1.0
 
 
 def to_atoms(system: System) -> ase.Atoms:
