@@ -33,6 +33,8 @@ _NAMES = {
     "shear_modulus": "mdsens.observables",
     "poisson_ratio": "mdsens.observables",
     "contact_network": "mdsens.observables",
+    "aggregate_moduli": "mdsens.crystals",
+    "born_stability": "mdsens.crystals",
     "formation": "mdsens.crystals",
     "surface_energy": "mdsens.crystals",
     "sensitivity": "mdsens.derivatives",
