@@ -6,7 +6,12 @@ A quantity's dimension is written as (power of energy, power of length).
 
 from __future__ import annotations
 
+from math import pi
+
 SYSTEMS = ("metal", "reduced")
+
+# sqrt(eV/u)/angstrom as a frequency (cycles, not radians) in THz; CODATA 2018.
+THZ = (1.602176634e-19 / 1.66053906660e-27) ** 0.5 / (2.0e-10 * pi * 1e12)
 
 Dimension = tuple[int, int]
 

@@ -22,11 +22,13 @@ class Surroundings(NamedTuple):
         vectors: (N, K, d) from each particle to its neighbours; harmless non-zero ones where absent.
         present: (N, K) False for unused places.
         particles: (N, K) which particles the neighbours are (images of).
+        images: (N, K, d) integers, and which images.
     """
 
     vectors: jax.Array
     present: jax.Array
     particles: jax.Array
+    images: jax.Array
 
 
 def tabulated(pairs: Pairs, positions: Any, cell: Any, within: Any, width: int) -> Pairs:
@@ -73,4 +75,7 @@ def surroundings(pairs: Pairs, positions: jax.Array, cell: jax.Array) -> Surroun
     vectors = jnp.where(outward[:, :, None], vectors, -vectors)
     ones = jnp.ones(positions.shape[1], positions.dtype)[None, None, :]
     vectors = jnp.where(present[:, :, None], vectors, ones)
-    return Surroundings(vectors, present, jnp.where(outward, pairs.j[pair], pairs.i[pair]))
+    particles = jnp.where(outward, pairs.j[pair], pairs.i[pair])
+    shift = pairs.shift[pair]
+    images = jnp.where(outward[:, :, None], shift, -shift)
+    return Surroundings(vectors, present, particles, images)

@@ -30,10 +30,13 @@ class Blocks(NamedTuple):
     Attributes:
         particles: (T, k) particles of each term.
         blocks: (T, k, k, d, d) d2 e_t / dx_a dx_b.
+        images: (T, k, d) integers S, the particle standing at x + S h; equal ones for all of a term
+            may be added.
     """
 
     particles: jax.Array
     blocks: jax.Array
+    images: jax.Array
 
 
 class Squares(NamedTuple):
@@ -45,12 +48,14 @@ class Squares(NamedTuple):
         sites, particles: (E,) the site s of each row and the particle it stands at.
         rows: (E, d) d rho_s / dx_particle, or a part of it.
         weights: (N,) F''(rho_s).
+        images: (E, d) integers S, the particle standing at x + S h where the site is at home.
     """
 
     sites: jax.Array
     particles: jax.Array
     rows: jax.Array
     weights: jax.Array
+    images: jax.Array
 
 
 # Second derivatives term by term; H is the sum of all.

@@ -106,7 +106,8 @@ def _with(strength: jax.Array, bonds: Bonds, neighbors: Pairs) -> jax.Array:
 
 def _squares(slopes: Bonds, n: jax.Array, weights: jax.Array, neighbors: Pairs) -> Squares:
     """d rho_i / dx_j = f_ij' n, d rho_i / dx_i = -f_ij' n for each neighbour, and the same of j."""
-    i, j = neighbors.i, neighbors.j
+    i, j, shift = neighbors.i, neighbors.j, neighbors.shift
+    home = jnp.zeros_like(shift)
     at_i = jnp.where(neighbors.valid, slopes.to_i, 0.0)[:, None] * n
     at_j = jnp.where(neighbors.valid, slopes.to_j, 0.0)[:, None] * n
     return Squares(
@@ -114,4 +115,5 @@ def _squares(slopes: Bonds, n: jax.Array, weights: jax.Array, neighbors: Pairs) 
         particles=jnp.concatenate([j, i, j, i]),
         rows=jnp.concatenate([at_i, -at_i, at_j, -at_j]),
         weights=weights,
+        images=jnp.concatenate([shift, home, -shift, home]),
     )

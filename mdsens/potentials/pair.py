@@ -108,4 +108,5 @@ def springs(neighbors: Pairs, vectors: jax.Array, first: jax.Array, second: jax.
     k = along * outer + across * (jnp.eye(vectors.shape[1])[None] - outer)
     signs = jnp.array([[1.0, -1.0], [-1.0, 1.0]])[None, :, :, None, None]
     ends = jnp.stack([neighbors.i, neighbors.j], axis=1)
-    return Blocks(ends, signs * k[:, None, None])
+    images = jnp.stack([jnp.zeros_like(neighbors.shift), neighbors.shift], axis=1)
+    return Blocks(ends, signs * k[:, None, None], images)

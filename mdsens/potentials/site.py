@@ -91,7 +91,13 @@ class SitePotential(Described):
         h = jnp.concatenate([-jnp.sum(h, 1, keepdims=True), h], 1)
         h = jnp.concatenate([-jnp.sum(h, 2, keepdims=True), h], 2)
         centre = jnp.arange(h.shape[0], dtype=around.particles.dtype)[:, None]
-        return (Blocks(jnp.concatenate([centre, around.particles], 1), h),)
+        return (
+            Blocks(
+                jnp.concatenate([centre, around.particles], 1),
+                h,
+                jnp.concatenate([jnp.zeros_like(around.images[:, :1]), around.images], 1),
+            ),
+        )
 
     def _energy_of(self, p, vectors, present, own, types) -> jax.Array:
         r = jnp.sqrt(jnp.sum(vectors**2, axis=1))

@@ -1,4 +1,4 @@
-"""Harmonic vibrations of a relaxed state: modes, participation ratios, density of states.
+"""Vibrations of all particles of a relaxed state: modes, participation ratios, density of states.
 
     H e_m = lambda_m e_m,    omega_m = sqrt(lambda_m)    (all masses one)
 
@@ -23,6 +23,7 @@ from mdsens.linear import SparseFactor
 from mdsens.linear.lanczos import largest_eigenpairs
 from mdsens.potentials import Potential
 from mdsens.system import System
+from mdsens.vibrations.density import DensityOfStates
 
 # Up to this many unknowns all modes are had from the dense matrix.
 _DENSE = 6000
@@ -78,21 +79,6 @@ class Modes:
         return eigenvalue
 
 
-@dataclass(frozen=True, eq=False)
-class DensityOfStates:
-    """D(omega), normalised to one, by the kernel polynomial method.
-
-    Attributes:
-        frequencies: (B,) omega.
-        density: (B,) D.
-        resolution: smallest distance of eigenvalues (not frequencies) told apart.
-    """
-
-    frequencies: np.ndarray
-    density: np.ndarray
-    resolution: float
-
-
 def modes(
     potential: Potential,
     params: Any,
@@ -134,7 +120,8 @@ def density_of_states(
     seed: int = 0,
     **relax_options: Any,
 ) -> DensityOfStates:
-    """D(omega) of the minimum next to `system`, for any number of particles.
+    """D(omega) of the minimum next to `system` by the kernel polynomial method, for any number of
+    particles.
 
     D(omega) = 2 omega rho(omega^2), rho expanded in Chebyshev polynomials of H with Jackson's
     damping, their moments from random probes: `moments` x `probes` products with H and no
