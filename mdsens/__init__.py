@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import version as _version
 from typing import Any
 
-_MODULES = ("implicit", "linear", "potentials", "observables", "packings", "errors")
+_MODULES = ("implicit", "linear", "potentials", "observables", "vibrations", "packings", "errors")
 _NAMES = {
     "System": "mdsens.system",
     "Table": "mdsens.parameters",
@@ -37,6 +37,11 @@ _NAMES = {
     "born_stability": "mdsens.crystals",
     "formation": "mdsens.crystals",
     "surface_energy": "mdsens.crystals",
+    "dynamical_matrix": "mdsens.vibrations",
+    "phonon_frequencies": "mdsens.vibrations",
+    "phonon_modes": "mdsens.vibrations",
+    "phonon_dos": "mdsens.vibrations",
+    "group_velocities": "mdsens.vibrations",
     "sensitivity": "mdsens.derivatives",
     "predict": "mdsens.derivatives",
     "verify": "mdsens.derivatives",

@@ -115,5 +115,5 @@ def _squares(slopes: Bonds, n: jax.Array, weights: jax.Array, neighbors: Pairs) 
         particles=jnp.concatenate([j, i, j, i]),
         rows=jnp.concatenate([at_i, -at_i, at_j, -at_j]),
         weights=weights,
-        images=jnp.concatenate([shift, home, -shift, home]),
+        images=jnp.concatenate([shift, home, home, -shift]),
     )

@@ -101,7 +101,9 @@ def matrix_at(c: Crystal, q: jax.Array) -> jax.Array:
     total = jnp.zeros((n, d, n, d), complex)
     for term in c.local:
         wave = jnp.exp(2j * jnp.pi * ((c.fractional[term.particles] + term.images) @ q))
-        total = total + (_blocks if isinstance(term, Blocks) else _squares)(term, wave, n)
+        total = total + (
+            _blocks(term, wave, n) if isinstance(term, Blocks) else _squares(term, wave, n)
+        )
     light = c.light[:, None] * jnp.ones(d)[None]
     return (light[:, :, None, None] * total * light[None, None]).reshape(n * d, n * d)
 
@@ -146,7 +148,7 @@ def _crystal(
     local = potential.local_hessian(params, positions, cell, pairs)
     assert local is not None  # is_local says so
     fractional = positions @ jnp.linalg.inv(cell)
-    own = sum(_own(term, light.shape[0]) for term in local)
+    own = jnp.sum(jnp.stack([_own(term, light.shape[0]) for term in local]), axis=0)
     stiffness = jax.lax.stop_gradient(jnp.max(own * light**2))
     return Crystal(local, fractional, light, cell, stiffness)
 

@@ -99,9 +99,7 @@ def phonon_modes(
     values, vectors = over(_modes, c, q)
     n, d = c.fractional.shape
     vectors = np.moveaxis(np.asarray(vectors), -1, -2)
-    return PhononModes(
-        unit * np.asarray(values), vectors.reshape(*vectors.shape[:-1], n, d)
-    )  # fmt: skip
+    return PhononModes(unit * np.asarray(values), vectors.reshape(*vectors.shape[:-1], n, d))
 
 
 def group_velocities(
@@ -116,8 +114,8 @@ def group_velocities(
     """d(omega)/dk of every phonon, (..., N d, d), Cartesian; angstrom THz or reduced (see above).
 
     From d(omega^2)/dk = e^H (dD/dk) e; a degenerate set has the mean velocity of its members, and
-    modes of frequency zero have velocity zero. The speed of sound is the limit for small q; at q
-    of 1e-3 it is reached to about 1e-5.
+    modes of frequency zero have velocity zero. The speed of sound is the limit for small q,
+    off by about 5 q^2.
 
     Arguments and errors as for `phonon_frequencies`.
     """
