@@ -47,6 +47,7 @@ class Report:
         newton_steps: Newton steps of the polish.
         neighbors_valid: no interaction is missing from the list.
         finite: positions and forces are numbers.
+        swelling: volume over that of the start, where a free cell ran away; else 1.
     """
 
     converged: Any
@@ -55,6 +56,7 @@ class Report:
     newton_steps: Any
     neighbors_valid: Any
     finite: Any
+    swelling: Any = 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,6 +27,8 @@ Progress = Callable[[str, float, float | None, str], None]
 # Steps between two looks at the clock, the progress bar and the keyboard, after which a descent
 # begins anew: curvatures may have changed a lot.
 _CHUNK = 2000
+# A cell whose volume has changed by more than this factor, either way, has left for good.
+_RUNAWAY = 100.0
 # What is left of a residual after a Newton step by an iterative solver; the next step mends it.
 _NEWTON_RTOL = 1e-4
 
@@ -39,7 +41,8 @@ def find_minimum(
     lists = Lists(problem, setting, system)
     setting = lists.here(setting)
     scale = float(scales(problem, setting)[1])
-    search = _Search(problem, lists, plan, progress or (lambda *_: None))
+    volume = abs(np.linalg.det(np.asarray(setting.cell)))
+    search = _Search(problem, lists, plan, progress or (lambda *_: None), volume)
     for fraction, limit, polish_now in plan.attempts:
         setting = search.descend(setting, max(fraction * scale, plan.fmax), limit)
         last = search.residual <= plan.fmax or search.exhausted
@@ -53,8 +56,11 @@ def find_minimum(
 class _Search:
     """The mutable part of one search: counters, and what is at work."""
 
-    def __init__(self, problem: Problem, lists: Lists, plan: Plan, progress: Progress):
+    def __init__(
+        self, problem: Problem, lists: Lists, plan: Plan, progress: Progress, volume: float
+    ):
         self.problem, self.lists, self.plan, self.progress = problem, lists, plan, progress
+        self.start_volume, self.swelling = volume, 1.0
         self.minimizer = plan.first
         self.steps = self.newton_steps = 0
         self.residual = np.inf
@@ -63,7 +69,8 @@ class _Search:
 
     @property
     def exhausted(self) -> bool:
-        return self.steps >= self.plan.max_steps or not np.isfinite(self.residual)
+        spent = self.steps >= self.plan.max_steps or not np.isfinite(self.residual)
+        return spent or self.swelling != 1.0
 
     def descend(self, setting: Setting, goal: float, limit: int | None) -> Setting:
         """Run the minimizer to the goal, or until it gives up or may not go on."""
@@ -102,8 +109,14 @@ class _Search:
             return setting, False
         # Measured again where the minimizer stopped: a strained cell is its own reference now.
         there = lists.here(there)
+        self._watch(there.cell)
         self.residual = float(measure(problem, there)[1])
         return there, float(p.residual) <= goal
+
+    def _watch(self, cell: Any) -> None:
+        swelling = abs(np.linalg.det(np.asarray(cell))) / self.start_volume
+        if not 1.0 / _RUNAWAY < swelling < _RUNAWAY:
+            self.swelling = float(swelling)
 
     def polish(self, setting: Setting, goal: float) -> Setting:
         if self.solver is None:
@@ -121,12 +134,13 @@ class _Search:
     def report(self) -> Report:
         finite = bool(np.isfinite(self.residual))
         return Report(
-            converged=self.residual <= self.plan.fmax,
+            converged=self.residual <= self.plan.fmax and self.swelling == 1.0,
             residual=self.residual,
             steps=self.steps,
             newton_steps=self.newton_steps,
             neighbors_valid=True,
             finite=finite,
+            swelling=self.swelling,
         )
 
 

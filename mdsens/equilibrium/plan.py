@@ -60,6 +60,12 @@ class Plan:
 def why_not_converged(report: Report) -> str:
     """One sentence: what stopped, and what to do."""
     residual, steps = float(report.residual), int(report.steps)
+    if float(report.swelling) != 1.0:
+        return (
+            f"relax: the cell runs away: after {steps} steps its volume is "
+            f"{float(report.swelling):.2g} times that of the start; there is no minimum at this "
+            "pressure, or the start is far from it: check pressure, units and cell"
+        )
     if not bool(report.finite):
         return (
             f"relax: positions or forces are not finite after {steps} steps; the start is probably "

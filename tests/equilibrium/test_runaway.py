@@ -1,0 +1,20 @@
+"""Cells that have no minimum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import mdsens as ms
+from mdsens.errors import NotConverged
+from tests.examples import make
+from tests.neighbors.cells import FCC
+
+
+def test_a_cell_that_is_pulled_apart_is_told_at_once():
+    crystal = make(np.zeros((1, 3)), 1.55 * FCC, (True,) * 3)
+    potential = ms.potentials.LennardJones()
+    params = potential.parameters(crystal, epsilon=1.0, sigma=1.0, cutoff=2.5)
+    with pytest.raises(NotConverged, match="the cell runs away: after 2000 steps") as caught:
+        ms.relax(potential, params, crystal, cell="isotropic", pressure=-30.0)
+    assert caught.value.result.report.swelling > 100.0
