@@ -14,6 +14,8 @@ _NAMES = {
     "System": "mdsens.system",
     "Table": "mdsens.parameters",
     "read": "mdsens.io.structures",
+    "to_atoms": "mdsens.io.structures",
+    "Calculator": "mdsens.io.calculator",
     "read_result": "mdsens.io.results",
     "write_result": "mdsens.io.results",
     "write_parameters": "mdsens.io.parameters",

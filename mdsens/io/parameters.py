@@ -10,7 +10,7 @@ import numpy as np
 
 from mdsens.catalogue import PotentialEntry
 from mdsens.errors import InputError
-from mdsens.io.structures import element_data
+from mdsens.masses import element_data
 from mdsens.parameter_files import Setfl, write_setfl, write_triples
 from mdsens.parameters import Table
 from mdsens.system import System

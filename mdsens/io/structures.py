@@ -16,7 +16,7 @@ import ase
 import ase.io
 import numpy as np
 from ase.constraints import FixAtoms, FixCartesian
-from ase.data import atomic_masses, atomic_numbers
+from ase.data import atomic_numbers
 from ase.io.formats import UnknownFileTypeError, filetype, ioformats, open_with_compression
 
 from mdsens.errors import InputError, OutputError
@@ -92,17 +92,16 @@ def from_atoms(
     )
 
 
-def element_data(symbol: str) -> tuple[int, float]:
-    """Atomic number and standard atomic weight; (0, 1.0) for a name that is no element."""
-    number = atomic_numbers.get(symbol, 0)
-    return number, float(atomic_masses[number]) if number else 1.0
-
-
-def to_atoms(system: System) -> ase.Atoms:
+def to_atoms(system: System, state: Any = None) -> ase.Atoms:
     """ASE Atoms of a system: 2D gets z = 0 and a unit third vector; its columns and fixed atoms.
 
     Species that are no chemical symbols become X with a `type` column.
+
+    Args:
+        state: where the atoms stand instead, such as what `relax` made of the system.
     """
+    if state is not None:
+        system = system.with_positions(state.positions).with_cell(state.cell)
     n, d = system.n_particles, system.dimension
     positions, cell = np.zeros((n, 3)), np.eye(3)
     positions[:, :d] = np.asarray(system.positions)

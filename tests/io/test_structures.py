@@ -178,6 +178,10 @@ def test_atoms_come_back(tmp_path, rng):
     atoms = to_atoms(system)
     assert atoms.pbc.tolist() == [True, True, False]
     assert read(atoms).species == system.species
+    elsewhere = system.with_positions(system.positions + 0.1).with_cell(1.1 * system.cell)
+    moved = read(to_atoms(system, elsewhere))
+    np.testing.assert_array_equal(moved.positions, elsewhere.positions)
+    np.testing.assert_array_equal(moved.cell, elsewhere.cell)
 
 
 def test_writing_into_nowhere(tmp_path, told, rng):

@@ -189,6 +189,7 @@ def test_neither_images_nor_rotations_matter():
     np.testing.assert_allclose(back, before, atol=1e-11 * np.abs(before).max())
 
 
+@pytest.mark.slow
 def test_speed_of_sound():
     """Christoffel: rho v^2 are the eigenvalues of C_ijkl n_j n_l, here with relaxed ions."""
     e = silicon()
