@@ -49,7 +49,7 @@ class Calculator(calculator.Calculator):
         PropertyNotImplementedError: stress where it has no meaning.
     """
 
-    implemented_properties: Sequence[str] = ["energy", "free_energy", "forces", "stress"]
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class Calculator(calculator.Calculator):
         system_changes: Sequence[str] = tuple(calculator.all_changes),
     ) -> None:
         super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None  # ASE's own methods hand atoms over
         free = self.atoms.copy()
         free.set_constraint()
         system = from_atoms(free, dimension=self._dimension)
