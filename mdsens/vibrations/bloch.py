@@ -80,7 +80,7 @@ def crystal(potential: Potential, params: Any, state: Any, masses: Any) -> Cryst
             "mdsens.vibrations.modes of a supercell does without"
         )
     s = as_configuration(potential, params, state)
-    m = _masses(masses, s.neighbors.type_names, np.asarray(s.neighbors.types))
+    m = _masses(masses, s.neighbors.type_names, jnp.asarray(s.neighbors.types))
     light = jnp.where(s.held, 0.0, m**-0.5)
     return _crystal(potential, params, s.positions, s.cell, s.neighbors, light)
 
@@ -123,11 +123,11 @@ def frequency_unit(units: str | None, state: Any) -> float:
     return THZ if units == "metal" else 1.0
 
 
-def _masses(given: Any, names: tuple[str, ...], types: np.ndarray) -> jax.Array:
+def _masses(given: Any, names: tuple[str, ...], types: jax.Array) -> jax.Array:
     """(N,), positive."""
     if given is None:
         standard = standard_masses(names)
-        given = np.ones(len(names))[types] if standard is None else standard[types]
+        given = jnp.asarray(np.ones(len(names)) if standard is None else standard)[types]
     elif isinstance(given, Mapping):
         missing = [name for name in names if name not in given]
         if missing:

@@ -24,7 +24,7 @@ DEGENERATE = 1e-10
 def eigenvalues(matrix: jax.Array, stiffness: jax.Array) -> jax.Array:
     """(m,) of a Hermitian matrix (m, m), ascending.
 
-    First derivatives as above, second ones where no eigenvalues meet (NaN where they do).
+    Derivatives of any order are those of the means of sets.
 
     Args:
         stiffness: (), what differences of eigenvalues are small against; taken as constant.
@@ -35,10 +35,30 @@ def eigenvalues(matrix: jax.Array, stiffness: jax.Array) -> jax.Array:
 @eigenvalues.defjvp
 def _slopes(primals, tangents):
     (matrix, stiffness), (change, _) = primals, tangents
-    values, vectors = jnp.linalg.eigh(matrix)
+    values, vectors = eigenvalues(matrix, stiffness), _vectors(matrix, stiffness)
     own = jnp.real(jnp.einsum("am,ab,bm->m", jnp.conj(vectors), change, vectors))
     alike = _alike(values, stiffness)
     return values, (alike / jnp.sum(alike, axis=1, keepdims=True)) @ own
+
+
+@jax.custom_jvp
+def _vectors(matrix: jax.Array, stiffness: jax.Array) -> jax.Array:
+    """(m, m) unit eigenvectors as columns.
+
+    dv_n = sum of v_m (v_m^H dD v_n)/(lambda_n - lambda_m) over m outside the set of n. How vectors
+    turn within a set, which would divide by zero, is left out: no mean of a set depends on it.
+    """
+    return jnp.linalg.eigh(matrix)[1]
+
+
+@_vectors.defjvp
+def _turns(primals, tangents):
+    (matrix, stiffness), (change, _) = primals, tangents
+    values, vectors = eigenvalues(matrix, stiffness), _vectors(matrix, stiffness)
+    alike = _alike(values, stiffness)
+    gaps = jnp.where(alike, 1.0, values[None, :] - values[:, None])
+    mixing = jnp.where(alike, 0.0, (jnp.conj(vectors).T @ change @ vectors) / gaps)
+    return vectors, vectors @ mixing
 
 
 def degenerate_slopes(matrix: jax.Array, change: jax.Array) -> jax.Array:

@@ -22,6 +22,7 @@ from mdsens.vibrations import (
     phonon_modes,
     squared_frequencies,
 )
+from mdsens.vibrations.degenerate import eigenvalues
 from tests.examples import Example, make
 from tests.potentials.crystals import SW_SILICON, crystals, disordered, primitive
 
@@ -233,6 +234,19 @@ def test_derivatives_of_a_relaxed_crystal():
     np.testing.assert_allclose(rates["sigma"], want, rtol=1e-7, atol=1e-8 * stiff)
 
 
+def test_compiled_and_in_batches():
+    """Energies scale."""
+    e = argon()
+
+    def frequencies(epsilon):
+        params = {**e.params, "epsilon": epsilon}
+        return ms.phonon_frequencies(e.potential, params, e.system, L)
+
+    found = jax.jit(jax.vmap(frequencies))(jnp.array([1.3, 5.2]))
+    want = frequencies(1.3)
+    np.testing.assert_allclose(found, np.array([[1.0], [2.0]]) * want[None], rtol=1e-10)
+
+
 @pytest.mark.slow
 def test_reverse_mode_through_a_relaxation():
     """Silicon under isotropic relaxation: the adjoint is the forward derivative, degenerate or not."""
@@ -268,6 +282,7 @@ def test_zero_point_energy():
     assert float(scaled) == pytest.approx(-float(value), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_strain_that_splits_three_equal_frequencies():
     e = silicon()
     strain = np.array([[0.3, 0.1, 0.0], [0.1, -0.2, 0.25], [0.0, 0.25, 0.05]])
@@ -293,6 +308,31 @@ def test_a_strain_that_splits_three_equal_frequencies():
     # Their sum has a derivative to both sides, and each is given a third of it.
     mean = jax.jvp(squares, (0.0,), (1.0,))[1][3:]
     np.testing.assert_allclose(mean, np.mean(slopes[3:]), rtol=1e-10)
+
+
+def test_means_of_sets_to_second_order():
+    """A matrix with three equal eigenvalues that split at first order, and a pair that never does."""
+    rng = np.random.default_rng(6)
+    a, b, c = (x + x.conj().T for x in rng.normal(size=(3, 6, 6)) + 1j * rng.normal(size=(3, 6, 6)))
+    turn = np.linalg.eigh(c)[1]
+    start = turn @ np.diag([1.0, 2.0, 2.0, 2.0, 3.0, 4.5]) @ turn.conj().T
+    twice = np.eye(2)
+
+    def means(t):
+        matrix = jnp.kron(start + t * a + t**2 * b, twice)
+        values = eigenvalues(matrix, jnp.asarray(5.0))
+        return jnp.stack([jnp.mean(values[k]) for k in (slice(0, 2), slice(2, 8), slice(8, 10))])
+
+    h = 1e-4
+    below, here, above = (means(t) for t in (-h, 0.0, h))
+    np.testing.assert_allclose(jax.jacfwd(means)(0.0), (above - below) / (2 * h), rtol=1e-5)
+    second = (above - 2 * here + below) / h**2
+    np.testing.assert_allclose(jax.hessian(means)(0.0), second, rtol=1e-4)
+    slopes = degenerate_slopes(jnp.asarray(start), jnp.asarray(a))
+    right, left = (np.linalg.eigvalsh(start + t * a) for t in (1e-7, -1e-7))
+    mean = np.linalg.eigvalsh(start)
+    np.testing.assert_allclose(slopes, (right - mean) / 1e-7, atol=1e-5)
+    np.testing.assert_allclose(slopes[[0, 3, 2, 1, 4, 5]], (mean - left) / 1e-7, atol=1e-5)
 
 
 def test_held_atoms_do_not_vibrate():
