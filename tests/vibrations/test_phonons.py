@@ -328,7 +328,7 @@ def test_means_of_sets_to_second_order():
     np.testing.assert_allclose(jax.jacfwd(means)(0.0), (above - below) / (2 * h), rtol=1e-5)
     second = (above - 2 * here + below) / h**2
     np.testing.assert_allclose(jax.hessian(means)(0.0), second, rtol=1e-4)
-    slopes = degenerate_slopes(jnp.asarray(start), jnp.asarray(a))
+    slopes = np.asarray(degenerate_slopes(jnp.asarray(start), jnp.asarray(a)))
     right, left = (np.linalg.eigvalsh(start + t * a) for t in (1e-7, -1e-7))
     mean = np.linalg.eigvalsh(start)
     np.testing.assert_allclose(slopes, (right - mean) / 1e-7, atol=1e-5)
