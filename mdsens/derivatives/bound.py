@@ -31,7 +31,7 @@ def bound(
     strains = strains_of(observable, line.problem.dimension)
     u, residual = nonaffine(line, strains)
     if z is not None:
-        positions, cell = line.problem.configuration(jnp.asarray(z), line.setting)
-        there = replace(line.setting, positions=positions, cell=cell)
+        positions, cell = line.problem.configuration(jnp.asarray(z), line.near)
+        there = replace(line.near, positions=positions, cell=cell)
         u = nonaffine_near(line, there, strains, u)
     return Partial(WITH_DISPLACEMENTS[observable], u), residual

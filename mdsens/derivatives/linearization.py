@@ -9,6 +9,7 @@ import numpy as np
 
 from mdsens.equilibrium.linearized import (
     backbone,
+    interacting,
     inverse_at,
     operator_at,
     solved_by,
@@ -34,8 +35,8 @@ from mdsens.linear import (
 _ZERO = 1e-10
 # Of the lowest eigenvalue, relative.
 _LOWEST = 1e-3
-# Relative residual of solutions that tell how far off another one is.
-ROUGH = 1e-2
+# Relative residual of solutions that tell how far off another one is: to a tenth (measured, 3D).
+ROUGH = 0.1
 # Remainders below this fraction of their right-hand side are round-off.
 _NOISE = 1e-13
 
@@ -62,6 +63,7 @@ class Linearization:
 
     Attributes:
         problem, setting: the state is z = 0; rattlers' contacts are out of the list.
+        near: the setting with those pairs only that interact, for the potential's own derivatives.
         projector: P.
         rattlers: (N,) bool.
         zero_modes: rigid motions removed.
@@ -78,6 +80,7 @@ class Linearization:
 
     problem: Problem
     setting: Setting
+    near: Setting
     projector: Projector
     rattlers: np.ndarray
     zero_modes: int
@@ -111,7 +114,7 @@ class Linearization:
             found, info = self.solver.solve(rhs[:, needed], rtol)
         else:
             found, info = solved_by(
-                self.solver, self.problem, self.setting, self.projector, rhs[:, needed]
+                self.solver, self.problem, self.near, self.projector, rhs[:, needed]
             )
         info.raise_if_failed()
         x[:, needed] = np.asarray(found)
@@ -156,7 +159,8 @@ def linearize(
     """
     here = backbone(problem, setting)
     projector = here.projector
-    operator = operator_at(problem, here.setting)
+    near = interacting(problem, here.setting)
+    operator = operator_at(problem, near)
     chosen, why = _chosen(solver, problem, operator.size, rtol)
     if isinstance(chosen, HostSolver):
         chosen = inverse_at(chosen, problem, here, spent)
@@ -166,7 +170,7 @@ def linearize(
     start = np.random.default_rng(0).normal(size=operator.size)
     largest, length = largest_eigenvalue(operator.on_host, start), float(spacing(setting))
     return Linearization(
-        problem, here.setting, projector, np.asarray(here.rattlers), int(zero_modes(projector)),
+        problem, here.setting, near, projector, np.asarray(here.rattlers), int(zero_modes(projector)),
         operator, chosen, why, largest, length, spectrum.values, spectrum.negative, bool(here.sound),
     )  # fmt: skip
 

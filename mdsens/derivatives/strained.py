@@ -25,7 +25,7 @@ def nonaffine(line: Linearization, strains: np.ndarray) -> tuple[np.ndarray, flo
     new = rows[size > _SPANNED]
     if len(new):
         units = new.reshape(-1, *strains.shape[1:])
-        forces = _imbalance(line, line.setting, units, no_displacements(line.setting, units))
+        forces = _imbalance(line, line.near, units, no_displacements(line.near, units))
         u, residual = _solve_at_fixed_strain(line, -line.project(forces))
         line.answers.append(Answer(new, forces, u[: line.setting.positions.size], residual))
     u = sum(a.displacements @ (a.strains @ wanted.T) for a in line.answers)

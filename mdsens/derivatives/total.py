@@ -27,6 +27,8 @@ from mdsens.derivatives.kernels import (
     moved_positions,
 )
 from mdsens.derivatives.linearization import ROUGH, Linearization
+from mdsens.equilibrium.problem import Setting
+from mdsens.observables.elasticity import WITH_DISPLACEMENTS
 
 # Right-hand sides solved together: enough to use the memory bandwidth, few enough to fit.
 _BLOCK = 128
@@ -49,12 +51,13 @@ def adjoint(
     """d(observable)/d(parameter) for every parameter at once, (c, *shape) each."""
     z0 = np.zeros_like(correction)
     at_z0, at_z1, missed = _kernels(line, observable, correction)
-    value, v0, parts0 = at_z0.slopes(z0, theta, line.setting)
-    _, v1, parts1 = at_z1.slopes(correction, theta, line.setting)
+    setting = _seen(line, observable)
+    value, v0, parts0 = at_z0.slopes(z0, theta, setting)
+    _, v1, parts1 = at_z1.slopes(correction, theta, setting)
     w0, residual = line.solve(v0)
     w1 = w0 + change(line, correction, w0, v1)
-    work0 = force_work(line.problem, z0, theta, line.setting, w0)
-    work1 = force_work(line.problem, correction, theta, line.setting, w1)
+    work0 = force_work(line.problem, z0, theta, line.near, w0)
+    work1 = force_work(line.problem, correction, theta, line.near, w1)
     residual = max(residual, missed)
     return {
         n: _total(
@@ -97,8 +100,8 @@ def response(
     z0 = np.zeros_like(correction)
     columns, refined, worst, done = [], [], 0.0, 0
     for t in directions(theta, name):
-        u0, residual = line.solve(force_response(line.problem, z0, theta, line.setting, t))
-        b1 = force_response(line.problem, correction, theta, line.setting, t)
+        u0, residual = line.solve(force_response(line.problem, z0, theta, line.near, t))
+        b1 = force_response(line.problem, correction, theta, line.near, t)
         u1 = u0 + change(line, correction, u0, b1)
         # A u = -B t
         columns.append(-u0)
@@ -118,14 +121,14 @@ def forward(
 ) -> Total:
     """d(observable)/d(one parameter) from its response, (c, *shape)."""
     at_z0, at_z1, missed = _kernels(line, observable, correction)
-    z0, start = np.zeros_like(correction), 0
+    setting, z0, start = _seen(line, observable), np.zeros_like(correction), 0
     here, there, value = [], [], np.zeros(0)
     for t in directions(theta, name):
         stop = start + len(t[name])
         u0, u1 = found.z[:, start:stop], found.refined[:, start:stop]
-        value, along = at_z0.forward_total(z0, theta, line.setting, u0, t)
+        value, along = at_z0.forward_total(z0, theta, setting, u0, t)
         here.append(np.asarray(along))
-        there.append(np.asarray(at_z1.forward_total(correction, theta, line.setting, u1, t)[1]))
+        there.append(np.asarray(at_z1.forward_total(correction, theta, setting, u1, t)[1]))
         start = stop
     shape = (-1, *theta[name].shape)
     a, b = np.hstack(here).reshape(shape), np.hstack(there).reshape(shape)
@@ -173,9 +176,15 @@ def _kernels(
     return Kernels(line.problem, here), Kernels(line.problem, there), missed
 
 
+def _seen(line: Linearization, observable: Callable[..., Any]) -> Setting:
+    """The setting an observable is differentiated at: if nobody knows what it does with the list,
+    with all of it."""
+    return line.near if observable in WITH_DISPLACEMENTS else line.setting
+
+
 def change(line: Linearization, z: np.ndarray, x: np.ndarray, rhs: Any) -> np.ndarray:
     """What x lacks of the solution at z, roughly: (P H P)^+ (rhs - H(z) x)."""
-    product = hessian_columns(line.problem, z, line.setting, x)
+    product = hessian_columns(line.problem, z, line.near, x)
     return line.solve(line.remainder(rhs, product), ROUGH)[0]
 
 

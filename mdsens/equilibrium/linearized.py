@@ -12,6 +12,8 @@ import numpy as np
 import scipy.sparse
 
 from mdsens.equilibrium.assembly import dense, diagonal, sparse
+from mdsens.equilibrium.descent import crowd
+from mdsens.equilibrium.lists import FEW
 from mdsens.equilibrium.problem import Problem, Setting, spacing
 from mdsens.gauge import rattlers, rigid_projector
 from mdsens.linear import (
@@ -23,12 +25,14 @@ from mdsens.linear import (
     SparseDirect,
     choose,
 )
-from mdsens.neighbors import most_neighbors, places_for, tabulated
+from mdsens.neighbors import nearby, places_for, room_for
 from mdsens.potentials import LocalHessian
 
 # Energy of a rattler's contacts, in units of stiffness times spacing squared, that is round-off:
 # forces of 1e-8.
 _NEGLIGIBLE = 1e-16
+# A small step, as a fraction of the cutoff: far more than a relaxed state is from its minimum.
+_STEP = 0.01
 
 
 class Backbone(NamedTuple):
@@ -119,7 +123,7 @@ def inverse_at(
     solver: HostSolver, problem: Problem, here: Backbone, spent: Inverse | None = None
 ) -> Inverse:
     """(P H P)^+ on the host; the factor of a state nearby is `spent` on it if it is near enough."""
-    matrix = assembled_hessian(problem, here.setting)
+    matrix = assembled_hessian(problem, interacting(problem, here.setting))
     if isinstance(solver, SparseDirect) and spent is not None:
         renewed = spent.renewed(matrix, here.projector, solver.rtol)
         if renewed is not None:
@@ -170,7 +174,7 @@ def diagonal_blocks(problem: Problem, setting: Setting) -> jax.Array | None:
 
 def assembled_hessian(problem: Problem, setting: Setting) -> scipy.sparse.csc_array | None:
     """The Hessian of W as a sparse matrix; None for a potential without known local terms."""
-    local = _local(problem, _tight(problem, setting))
+    local = _local(problem, setting)
     if local is None:
         return None
     n, d = setting.positions.shape
@@ -190,23 +194,27 @@ def _local(problem: Problem, setting: Setting) -> LocalHessian | None:
     return problem.potential.local_hessian(s.params, s.positions, s.cell, s.neighbors)
 
 
-def _tight(problem: Problem, setting: Setting) -> Setting:
-    """The setting with a table of those neighbours only that interact: the blocks of a site grow
-    with the square of their number."""
-    if setting.neighbors.table is None:
+def interacting(problem: Problem, setting: Setting) -> Setting:
+    """The setting with those pairs only that interact, here and within a small step. Eager.
+
+    Of the potential's own derivatives only: others may count on all pairs within the list's radius.
+    A list has twice the pairs that touch, and the blocks of a site grow with the square of its
+    neighbours.
+    """
+    pairs = setting.neighbors
+    if not problem.potential.uses_pairs or (pairs.table is None and len(pairs.types) <= FEW):
         return setting
-    cutoff, most = _crowding(problem, setting)
-    here, width = (setting.positions, setting.cell), places_for(int(most))
-    return replace(setting, neighbors=_tabulated(setting.neighbors, *here, cutoff, width))
+    here = (setting.positions, setting.cell)
+    cutoff = problem.potential.cutoff(setting.params)
+    reach, slack = problem.potential.reach(setting.params, pairs), _STEP * cutoff
+    near, most = map(int, crowd(problem, setting, setting, slack))
+    width = None if pairs.table is None else places_for(most)
+    return replace(
+        setting, neighbors=_nearby(pairs, *here, reach, slack, cutoff, room_for(near), width)
+    )
 
 
-_tabulated = jax.jit(tabulated, static_argnames="width")
-
-
-@partial(jax.jit, static_argnames="problem")
-def _crowding(problem: Problem, setting: Setting) -> tuple[jax.Array, jax.Array]:
-    s, cutoff = setting, problem.potential.cutoff(setting.params)
-    return cutoff, most_neighbors(s.neighbors, s.positions, s.cell, cutoff)
+_nearby = jax.jit(nearby, static_argnames=("room", "width"))
 
 
 @partial(jax.jit, static_argnames="problem")

@@ -20,7 +20,7 @@ _SKIN, _WIDE = 0.3, 0.7
 # enough as it is.
 _SPACINGS = 0.9
 # So few particles relax in less time than it takes to compile the making of short lists.
-_FEW = 1000
+FEW = 1000
 # Slack of the short lists that are taken from the wide one, as a fraction of what that has.
 _SHORT = 0.18
 
@@ -48,7 +48,7 @@ class Lists:
         self._capacity = {"here": 0, "wide": 0}
         # A table of neighbours is worth its shortness at once: angles count by its square.
         sites = problem.potential.uses_sites
-        shorten = problem.potential.uses_pairs and (sites or system.n_particles > _FEW)
+        shorten = problem.potential.uses_pairs and (sites or system.n_particles > FEW)
         self.room: int | None = 0 if shorten else None
         self.width: int | None = 0 if sites else None
         self.slack = _SHORT * self._extra["wide"]

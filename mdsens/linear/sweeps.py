@@ -100,10 +100,12 @@ def _colours(matrix: sp.csr_array, block: int) -> np.ndarray:
 
     Colour after colour, each for as many blocks as can be, those with most neighbours first.
     """
-    count = -(-(len(matrix.indptr) - 1) // block)
-    entries = matrix.tocoo()
-    pairs = np.unique(entries.row // block * np.int64(count) + entries.col // block)
-    a, b = np.divmod(pairs, count)
+    size = len(matrix.indptr) - 1
+    count = -(-size // block)
+    starts = np.pad(matrix.indptr, (0, count * block - size), mode="edge")
+    whole = sp.csr_array((matrix.data, matrix.indices, starts), shape=(count * block,) * 2)
+    blocks = whole.tobsr((block, block))
+    a, b = np.repeat(np.arange(count), np.diff(blocks.indptr)), blocks.indices
     a, b = a[a != b], b[a != b]
     rank = np.bincount(a, minlength=count) + np.random.default_rng(0).random(count)
     colours, colour = np.full(count, -1), 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ import mdsens as ms
 from mdsens.derivatives import total
 from mdsens.derivatives.linearization import Linearization, linearize, newton_correction
 from mdsens.derivatives.named import named, select
-from mdsens.equilibrium import Found, search
+from mdsens.equilibrium import Found, linearized, search
+from mdsens.potentials import Potential
+from mdsens.state import Configuration
 from tests.derivatives.routes import close, dense_response, off_centre, partials
 from tests.examples import EXAMPLES, Example
 
@@ -174,3 +177,26 @@ def test_every_solver_gives_the_same(solved: Solved, solver: str):
         )
     assert line.lowest[0] == pytest.approx(solved.line.lowest[0], rel=1e-3)
     assert line.negative == 0
+
+
+@pytest.mark.parametrize("solved", ["discs_with_rattlers"], indirect=True)
+def test_pairs_that_do_not_interact_change_nothing(solved: Solved, monkeypatch: pytest.MonkeyPatch):
+    """Of large systems the potential's derivatives are those of a list without them; an observable
+    that may read the list is given all of it."""
+    full = solved.line
+    monkeypatch.setattr(linearized, "FEW", 0)
+    line = linearize(solved.found.problem, solved.found.setting, "auto", 1e-10)
+    assert line.near.neighbors.valid.sum() < 0.8 * full.near.neighbors.valid.sum()
+    theta = {"diameter": solved.theta["diameter"]}
+    for observable in (ms.shear_modulus, listed):
+        a, b = (
+            total.adjoint(x, observable, theta, solved.correction)["diameter"] for x in (line, full)
+        )
+        close(a.value, b.value, 1e-9)
+        assert b.error / 1.5 <= a.error <= 1.5 * b.error
+
+
+def listed(potential: Potential, params: dict, state: Configuration) -> jax.Array:
+    """Of all listed pairs, whether they interact or not."""
+    r = state.neighbors.distances(state.positions, state.cell)
+    return jnp.sum(jnp.where(state.neighbors.valid, r**2, 0.0))
