@@ -68,7 +68,9 @@ def smallest_eigenvalue(
     """The smallest (algebraic) eigenvalue of a symmetric host operator, and its relative accuracy.
 
     The three-term recurrence, which keeps no vectors: lost orthogonality breeds copies of
-    eigenvalues, but moves none. Some eigenvalue is as near as the residual |A y - t y|.
+    eigenvalues, but moves none. Some eigenvalue is as near as the residual |A y - t y|. For 10 000
+    spheres and a residual of 1e-3 it takes 725 steps; locally optimal conjugate gradients between
+    Gauss-Seidel sweeps 410 to 450, each at twice the price or more.
 
     Args:
         product: (n,) -> (n,).

@@ -77,7 +77,7 @@ def test_short_lists_lead_to_the_same_state(found, monkeypatch: pytest.MonkeyPat
     system, potential, params = found
     ends = []
     for few in (1000, 0):
-        monkeypatch.setattr("mdsens.equilibrium.lists._FEW", few)
+        monkeypatch.setattr("mdsens.equilibrium.lists.FEW", few)
         ends.append(search(potential, params, system))
     long, short = ends
     assert not long.why and not short.why
