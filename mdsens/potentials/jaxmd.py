@@ -150,6 +150,15 @@ def from_jax_md(
     `energy_fn(params, R, neighbor=...)` (neural networks, weights as the pytree `params`). Its
     displacement function must know the system's cell.
 
+    jax-md's networks built on flax hide their weights; those of `energy_fn.model` are made the
+    parameters by
+
+        graph, weights, rest = nnx.split(energy_fn.model, nnx.Param, ...)
+        def network(weights, R, neighbor=None, **more):
+            return nnx.merge(graph, weights, rest)(R, neighbor, **more)
+        potential = from_jax_md((neighbor_fn, network), system, parameters_first=True)
+        params = jax.tree.map(lambda w: w.astype(jnp.float64), weights)
+
     The list is allocated here, at the system's positions; if it overflows later the energy is NaN,
     and the relaxation says so: adopt again at positions nearer to the relaxed ones or with a larger
     `capacity_multiplier`. With a list, a cell other than the system's needs

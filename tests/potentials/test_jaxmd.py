@@ -13,8 +13,9 @@ import mdsens as ms
 from mdsens._jaxmd import partition, space
 from mdsens.errors import Float32Error, InputError
 from mdsens.neighbors import NoPairs, pair_list
-from mdsens.potentials import LennardJones, Morse, SoftSphere, from_jax_md
+from mdsens.potentials import LennardJones, Morse, SoftSphere, StillingerWeber, from_jax_md
 from tests.examples import make
+from tests.potentials.crystals import SW_SILICON, cubic, disordered
 
 
 @pytest.fixture(autouse=True)
@@ -237,3 +238,47 @@ def test_jax_mds_own_energies(name: str, fractional: bool):
     pairs = jax.tree.map(jnp.asarray, pair_list(system, 2.6))
     expected = jax.grad(potential.energy, 1)(own, jnp.asarray(system.positions), h, pairs)
     np.testing.assert_allclose(force, expected, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_weights_of_a_network_move_a_relaxed_crystal():
+    from flax import nnx
+    from jax_md import energy as oracle
+
+    system = disordered(cubic(5.43), 0.05, 1)
+    box = jnp.asarray(system.cell.T)
+    displacement, _ = space.periodic_general(box, fractional_coordinates=False)
+    neighbor_fn, energy_fn = oracle.behler_parrinello_neighbor_list(
+        displacement, box, key=jax.random.PRNGKey(0), mlp_sizes=(8, 8), dr_threshold=0.2,
+        sym_kwargs={"cutoff_distance": 2.5},
+    )  # fmt: skip
+    graph, weights, rest = nnx.split(energy_fn.model, nnx.Param, ...)
+
+    def network(weights, r, neighbor=None, **more):
+        return nnx.merge(graph, weights, rest)(r, neighbor, **more)
+
+    adoptee = from_jax_md((neighbor_fn, network), system, parameters_first=True)
+    # Without a potential to stand on, weights at random have no crystal.
+    potential, stand = StillingerWeber() + adoptee, StillingerWeber()
+    weights = jax.tree.map(lambda w: w.astype(jnp.float64), weights)
+    params = {"stillinger_weber": stand.parameters(system, **SW_SILICON), "jax_md": weights}
+    leaves, tree = jax.tree.flatten(weights)
+
+    def feature(params):
+        x = ms.relax(potential, params, system).positions
+        return jnp.sum(
+            jnp.cos(jnp.arange(24.0).reshape(8, 3)) * (x - jnp.mean(x, 0, keepdims=True))
+        )
+
+    def changed(k: int, by: float):
+        more = [w.at[(0,) * w.ndim].add(by) if j == k else w for j, w in enumerate(leaves)]
+        return {**params, "jax_md": jax.tree.unflatten(tree, more)}
+
+    slopes = jax.tree.leaves(jax.grad(feature)(params)["jax_md"])
+    # Differences of states that rest where rounding lets them.
+    noise = 1e-6 * max(float(jnp.abs(slope).max()) for slope in slopes)
+    for k in (0, 1, 3):
+        difference = (feature(changed(k, 1e-2)) - feature(changed(k, -1e-2))) / 2e-2
+        assert abs(difference) > 100 * noise or k == 0
+        np.testing.assert_allclose(jnp.ravel(slopes[k])[0], difference, rtol=1e-5, atol=noise)
