@@ -1,15 +1,14 @@
 """Make the structure files under systems/: `python scripts/systems/make.py [name ...]`.
 
 Every structure is a closed-form lattice or comes from a seeded random start, so the files are the
-same each time up to the last digits of a relaxation. Without names all are made but those in LARGE,
-which take minutes.
+same each time up to the last digits of a relaxation; those from a melt only on the same machine, for
+a melt forgets its start. Without names all are made but those in LARGE, which take minutes.
 """
 
 from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -17,21 +16,24 @@ from ase.build import bulk
 
 jax.config.update("jax_enable_x64", True)
 
+from crystals import (  # noqa: E402
+    amorphous_silicon_64,
+    amorphous_silicon_512,
+    copper_vacancy,
+    dislocation,
+    silicon_bulk,
+    silicon_vacancy,
+)
+from saving import save  # noqa: E402
+
 import mdsens as ms  # noqa: E402
 from mdsens.equilibrium import search  # noqa: E402
-from mdsens.io.structures import from_atoms, write_extxyz  # noqa: E402
+from mdsens.io.structures import from_atoms  # noqa: E402
 from mdsens.packings import jam, packing_fraction, random_spheres  # noqa: E402
 from mdsens.potentials import Potential  # noqa: E402
 from mdsens.system import System  # noqa: E402
 
-SYSTEMS = Path(__file__).resolve().parents[2] / "systems"
 HARMONIC = ms.potentials.SoftSphere()
-
-
-def save(system: System, name: str, file: str = "packing.extxyz") -> None:
-    folder = SYSTEMS / name
-    folder.mkdir(parents=True, exist_ok=True)
-    write_extxyz(system, folder / file)
 
 
 def wrapped(system: System) -> System:
@@ -158,9 +160,10 @@ def lj_cluster_38() -> None:
 
 SMALL = (
     disks_128, packing_2d_64, packing_3d_128, jammed_2d_1024, packing_3d_1024, polydisperse_2d_256,
-    walled_2d_256, kob_andersen_1000, argon_vacancy, lj_cluster_38,
+    walled_2d_256, kob_andersen_1000, argon_vacancy, lj_cluster_38, silicon_bulk, silicon_vacancy,
+    copper_vacancy, dislocation,
 )  # fmt: skip
-LARGE = (packing_2d_10000, packing_3d_10000)
+LARGE = (packing_2d_10000, packing_3d_10000, amorphous_silicon_64, amorphous_silicon_512)
 MAKERS = {f.__name__: f for f in (*SMALL, *LARGE)}
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import mdsens as ms
+from mdsens.catalogue import POTENTIALS
 from mdsens.derivatives import total
 from mdsens.derivatives.linearization import linearize, newton_correction
 from mdsens.derivatives.named import select
@@ -22,6 +23,7 @@ SYSTEMS = Path(__file__).resolve().parents[2] / "systems"
 SMALL = ["disks_128", "argon_vacancy", "lj_cluster_38"]
 LARGER = [
     "packing_2d_64", "packing_3d_128", "polydisperse_2d_256", "walled_2d_256", "jammed_2d_1024",
+    "silicon_vacancy", "copper_vacancy",
 ]  # fmt: skip
 ALL = [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGER)]
 
@@ -32,9 +34,10 @@ def solved(name: str):
     where = text["system"]
     system = ms.read(SYSTEMS / name / where["structure"], dimension=where.get("dimension"))
     table = dict(text["potential"])
-    values, kind = table.pop("parameters"), table.pop("kind")
-    cls = {"soft_sphere": "SoftSphere", "lennard_jones": "LennardJones"}[kind]
-    potential = getattr(ms.potentials, cls)(**table)
+    values, kind = table.pop("parameters", {}), table.pop("kind")
+    if "file" in table:
+        values = {"file": SYSTEMS / name / table.pop("file")}
+    potential = getattr(ms.potentials, POTENTIALS[kind].class_name)(**table)
     params = potential.parameters(system, **values)
     wrt = text["sensitivity"]["wrt"]
     found = search(potential, params, system, **text["relax"])
