@@ -99,7 +99,10 @@ def test_saddle(refused, run_toml, tmp_path):
 
 INTERRUPTED = """
 import os, signal, sys
-from mdsens import cli, derivatives
+from mdsens import cli
+from mdsens.cli.environment import configure_jax
+configure_jax()  # as the command does, before JAX is there
+from mdsens import derivatives
 from tests.io import handmade
 
 derivatives.sensitivity = lambda *_, **__: handmade.result()
