@@ -120,7 +120,8 @@ def test_uniform_scaling_is_predicted_exactly():
 def test_observables_are_measured_at_the_predicted_state(case):
     example, _ = case
     prediction = predicted(case, 2)
-    t = 0.3 * prediction.radius
+    # The energy is off by t^6; the radius may be as long as the whole change.
+    t = 0.1 * prediction.radius
     params = prediction.params(t)
     state = ms.relax(example.potential, params, prediction.system(t), **example.options)
     want = float(ms.energy(example.potential, params, state))
