@@ -81,12 +81,8 @@ def formation(
     times = _multiple(defect, bulk, (0, 1, 2)[: bulk.dimension])
     perfect, state = _relaxed(potential, params, defect, bulk, cell, bulk_cell, pressure, options)
     count = round(abs(np.linalg.det(times)))
-    extra = Counter(defect.species)
-    extra.subtract({s: count * n for s, n in Counter(bulk.species).items()})
-    per_cell = energy(potential, params, perfect)
-    cost = energy(potential, params, state) - count * per_cell
-    mu = _reservoirs(bulk, per_cell, extra, chemical_potentials)
-    cost = cost - sum(n * mu[s] for s, n in extra.items() if n)
+    whole, per_cell = (energy(potential, params, s) for s in (state, perfect))
+    cost = _cost(whole, per_cell, defect, bulk, count, chemical_potentials)
     volume = _volume(state) - defect.n_particles / bulk.n_particles * _volume(perfect)
     work = 0.0 if pressure == 0.0 else pressure * volume
     return Formation(cost + work, volume, perfect, state)
@@ -118,12 +114,8 @@ def surface_energy(
     _multiple(slab, bulk, inside)
     perfect, state = _relaxed(potential, params, slab, bulk, "fixed", bulk_cell, 0.0, options)
     count = slab.n_particles // bulk.n_particles
-    extra = Counter(slab.species)
-    extra.subtract({s: count * n for s, n in Counter(bulk.species).items()})
-    per_cell = energy(potential, params, perfect)
-    mu = _reservoirs(bulk, per_cell, extra, chemical_potentials)
-    cost = energy(potential, params, state) - count * per_cell
-    cost = cost - sum(n * mu[s] for s, n in extra.items() if n)
+    whole, per_cell = (energy(potential, params, s) for s in (state, perfect))
+    cost = _cost(whole, per_cell, slab, bulk, count, chemical_potentials)
     edges = state.cell[jnp.array(inside)]
     return cost / (2.0 * jnp.sqrt(jnp.linalg.det(edges @ edges.T)))
 
@@ -139,16 +131,14 @@ def _relaxed(
     options: Mapping[str, Any],
 ) -> tuple[Minimum, Minimum]:
     """The bulk, and the defect in a cell deformed as the bulk's was."""
-    under = {} if bulk_cell == "fixed" else {"pressure": pressure}
-    perfect = relax(potential, params, bulk, cell=bulk_cell, **under, **options)
+    perfect = relax(potential, params, bulk, cell=bulk_cell, pressure=pressure, **options)
     deformation = jnp.linalg.solve(jnp.asarray(bulk.cell), perfect.cell)
     start = replace(
         defect,
         positions=jnp.asarray(defect.positions) @ deformation,
         cell=jnp.asarray(defect.cell) @ deformation,
     )
-    under = {} if cell == "fixed" else {"pressure": pressure}
-    return perfect, relax(potential, params, start, cell=cell, **under, **options)
+    return perfect, relax(potential, params, start, cell=cell, pressure=pressure, **options)
 
 
 def _multiple(defect: System, bulk: System, rows: tuple[int, ...]) -> np.ndarray:
@@ -163,9 +153,17 @@ def _multiple(defect: System, bulk: System, rows: tuple[int, ...]) -> np.ndarray
     return times
 
 
-def _reservoirs(
-    bulk: System, per_cell: Any, extra: Mapping[str, int], given: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def _cost(
+    whole: Any,
+    per_cell: Any,
+    defect: System,
+    bulk: System,
+    count: int,
+    given: Mapping[str, Any] | None,
+) -> Any:
+    """The energy `whole` less `count` bulk cells and the surplus atoms from their reservoirs."""
+    extra = Counter(defect.species)
+    extra.subtract({s: count * n for s, n in Counter(bulk.species).items()})
     mu = dict(given or {})
     if len(set(bulk.species)) == 1:
         mu.setdefault(bulk.species[0], per_cell / bulk.n_particles)
@@ -175,7 +173,7 @@ def _reservoirs(
             f"chemical_potentials: {missing[0]} is missing, of which the defect has "
             f"{extra[missing[0]]:+d} atoms; give the energy of one in its reservoir"
         )
-    return mu
+    return whole - count * per_cell - sum(n * mu[s] for s, n in extra.items() if n)
 
 
 def _volume(state: Minimum) -> jax.Array:

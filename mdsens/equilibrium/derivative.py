@@ -45,17 +45,25 @@ class FactoredSolve(Certified):
     sound: jax.Array
 
     def __call__(self, matvec: Any, b: jax.Array) -> jax.Array:
-        b = self.projector(b)
-        x = self.apply(b)
-        x = x + self.apply(b - self.projector(matvec(x)))
-        left = jnp.linalg.norm(b - self.projector(matvec(x)))
-        # Relative to the terms that cancel in it: b alone may be round-off to begin with.
-        size = jnp.linalg.norm(b) + 1e-3 * self.scale * jnp.linalg.norm(x)
-        return jnp.where(self.sound & (left <= _RTOL * size), x, jnp.nan)
+        x, good = refined(self.apply, self.projector, matvec, b, self.scale)
+        return jnp.where(self.sound & good, x, jnp.nan)
 
     def apply(self, b: jax.Array) -> jax.Array:
         """One unrefined solve."""
         return self.projector(jax.scipy.linalg.cho_solve((self.factor, True), b))
+
+
+def refined(
+    apply: Any, projector: Projector, matvec: Any, b: jax.Array, scale: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """(x, whether it solves): P A P x = P b by `apply`, refined once; `scale` is the size of A."""
+    b = projector(b)
+    x = apply(b)
+    x = x + apply(b - projector(matvec(x)))
+    left = jnp.linalg.norm(b - projector(matvec(x)))
+    # Relative to the terms that cancel in it: b alone may be round-off to begin with.
+    size = jnp.linalg.norm(b) + 1e-3 * scale * jnp.linalg.norm(x)
+    return x, left <= _RTOL * size
 
 
 @partial(jax.jit, static_argnames="problem")

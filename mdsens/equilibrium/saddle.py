@@ -17,7 +17,7 @@ import numpy as np
 from jax.core import Tracer
 
 from mdsens.equilibrium.arguments import list_source, lister, live_setting, start_setting
-from mdsens.equilibrium.derivative import differentiable
+from mdsens.equilibrium.derivative import differentiable, refined
 from mdsens.equilibrium.eager import Progress
 from mdsens.equilibrium.linearized import backbone, dense_hessian
 from mdsens.equilibrium.lists import Lists
@@ -40,7 +40,6 @@ LARGEST = 3000
 _ZERO = 1e-10
 # Steps without a new lowest residual, near the floor of float64 and elsewhere.
 _IDLE = 3
-_RTOL = 1e-10
 
 
 def saddle(
@@ -141,12 +140,8 @@ class SpectralSolve(Certified):
         return (self.values[0] < -zero) & jnp.all(self.values[1:] > zero)
 
     def __call__(self, matvec: Any, b: jax.Array) -> jax.Array:
-        b = self.projector(b)
-        x = self._apply(b)
-        x = x + self._apply(b - self.projector(matvec(x)))
-        left = jnp.linalg.norm(b - self.projector(matvec(x)))
-        size = jnp.linalg.norm(b) + 1e-3 * self.largest * jnp.linalg.norm(x)
-        return jnp.where(self.sound & (left <= _RTOL * size), x, jnp.nan)
+        x, good = refined(self._apply, self.projector, matvec, b, self.largest)
+        return jnp.where(self.sound & good, x, jnp.nan)
 
     def _apply(self, b: jax.Array) -> jax.Array:
         return self.projector(self.vectors @ ((self.vectors.T @ b) / self.values))

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from mdsens.equilibrium.arguments import lister
 from mdsens.equilibrium.linearized import backbone
 from mdsens.equilibrium.minimizers import MINIMIZERS
 from mdsens.equilibrium.newton import measure
@@ -30,7 +31,7 @@ from mdsens.equilibrium.problem import Problem, Setting, spacing
 from mdsens.equilibrium.scaled import Scaled, Step, scales
 from mdsens.errors import InputError, NotConverged
 from mdsens.implicit import Automatic, Estimator, Iteration
-from mdsens.neighbors import WIDTH, AllPairs
+from mdsens.neighbors import AllPairs
 from mdsens.state import Report
 from mdsens.system import System, heights
 
@@ -170,9 +171,7 @@ def _trimmed(problem: Problem, source: Any, start: Setting) -> Any:
 
 def _listed(problem: Problem, s: Setting, source: Any, species: tuple[str, ...]) -> Setting:
     here = System(s.positions, s.cell, problem.pbc, species, fixed=())
-    pairs = source.build(here)
-    pairs = problem.potential.tabled(s.params, pairs, s.positions, s.cell, WIDTH)
-    return replace(s, neighbors=pairs)
+    return lister(problem, here, source)(s)
 
 
 def _holds(problem: Problem, s: Setting) -> jax.Array:

@@ -18,7 +18,7 @@ from mdsens.neighbors import Pairs
 from mdsens.potentials.base import LocalHessian, Params, Squares
 from mdsens.potentials.described import Described
 from mdsens.potentials.mixing import derivative
-from mdsens.potentials.pair import springs
+from mdsens.potentials.pair import pulls, springs
 
 
 class Bonds(NamedTuple):
@@ -67,8 +67,7 @@ class EmbeddedPotential(Described):
         embedding = self.embedding(params, neighbors)
         strength = derivative(embedding)(_received(bonds, neighbors))
         slope = _with(strength, slopes, neighbors)
-        pull = jnp.where(neighbors.valid, slope / r, 0.0)[:, None] * rows
-        return neighbors.net(pull)[:, : positions.shape[1]]
+        return pulls(neighbors, rows, r, slope)[:, : positions.shape[1]]
 
     def local_hessian(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs

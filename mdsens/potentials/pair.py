@@ -59,8 +59,7 @@ class PairPotential(Described):
         rows = neighbors.rows(positions, cell)
         r = neighbors.lengths(rows)
         slope = derivative(lambda x: self.pair_energy(p, x))(r)
-        pull = jnp.where(neighbors.valid, slope / r, 0.0)[:, None] * rows
-        return neighbors.net(pull)[:, : positions.shape[1]]
+        return pulls(neighbors, rows, r, slope)[:, : positions.shape[1]]
 
     def local_hessian(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
@@ -91,6 +90,16 @@ class PairPotential(Described):
         """Pair parameters, () or (P,)."""
         check_complete(self.entry, self.options, params)
         return {name: of_pairs(name, value, neighbors) for name, value in params.items()}
+
+
+def pulls(neighbors: Pairs, rows: jax.Array, r: jax.Array, slope: jax.Array) -> jax.Array:
+    """(N, k) the sum over pairs of e' n on j and -e' n on i, n = r_ij/r.
+
+    Args:
+        rows: (P, k) r_ij, from `Pairs.rows`.
+        r, slope: (P,) distances and e'.
+    """
+    return neighbors.net(jnp.where(neighbors.valid, slope / r, 0.0)[:, None] * rows)
 
 
 def springs(neighbors: Pairs, vectors: jax.Array, first: jax.Array, second: jax.Array) -> Blocks:
