@@ -21,7 +21,28 @@ from mdsens.potentials.mixing import check_complete, derivative, of_pairs, plain
 
 
 @dataclass(frozen=True)
-class PairPotential(Described):
+class MixedPotential(Described):
+    """Base of potentials all of whose parameters are those of pairs; a subclass gives `range`."""
+
+    @abstractmethod
+    def range(self, p: dict[str, Any]) -> Any:
+        """The distance beyond which pairs do nothing, from pair (or unmixed) parameters."""
+
+    def cutoff(self, params: Params) -> jax.Array:
+        # `range` is increasing in every length, and means never exceed the largest value.
+        return jnp.max(self.range({k: jnp.max(plain(v)) for k, v in params.items()}))
+
+    def reach(self, params: Params, neighbors: Pairs) -> jax.Array:
+        return jnp.broadcast_to(self.range(self._mixed(params, neighbors)), neighbors.valid.shape)
+
+    def _mixed(self, params: Params, neighbors: Pairs) -> dict[str, jax.Array]:
+        """Pair parameters, () or (P,)."""
+        check_complete(self.entry, self.options, params)
+        return {name: of_pairs(name, value, neighbors) for name, value in params.items()}
+
+
+@dataclass(frozen=True)
+class PairPotential(MixedPotential):
     """Base of pair potentials; a subclass gives `pair_energy` and `range`."""
 
     @property
@@ -31,17 +52,6 @@ class PairPotential(Described):
     @abstractmethod
     def pair_energy(self, p: dict[str, jax.Array], r: jax.Array) -> jax.Array:
         """e(r) of pairs, element by element; finite with finite derivatives for every r > 0."""
-
-    @abstractmethod
-    def range(self, p: dict[str, Any]) -> Any:
-        """The distance beyond which e(r) = 0, from pair (or unmixed) parameters."""
-
-    def cutoff(self, params: Params) -> jax.Array:
-        # `range` is increasing in every length, and means never exceed the largest value.
-        return jnp.max(self.range({k: jnp.max(plain(v)) for k, v in params.items()}))
-
-    def reach(self, params: Params, neighbors: Pairs) -> jax.Array:
-        return jnp.broadcast_to(self.range(self._mixed(params, neighbors)), neighbors.valid.shape)
 
     def energy(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
@@ -85,11 +95,6 @@ class PairPotential(Described):
         slope = derivative(lambda x: self.pair_energy(p, x))
         r = neighbors.distances(positions, cell)
         return jnp.where(neighbors.valid, -slope(r), 0.0)
-
-    def _mixed(self, params: Params, neighbors: Pairs) -> dict[str, jax.Array]:
-        """Pair parameters, () or (P,)."""
-        check_complete(self.entry, self.options, params)
-        return {name: of_pairs(name, value, neighbors) for name, value in params.items()}
 
 
 def pulls(neighbors: Pairs, rows: jax.Array, r: jax.Array, slope: jax.Array) -> jax.Array:

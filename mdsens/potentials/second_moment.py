@@ -14,12 +14,12 @@ from mdsens.errors import InputError
 from mdsens.neighbors import Pairs
 from mdsens.potentials.base import Params
 from mdsens.potentials.embedded import Bonds, EmbeddedPotential
-from mdsens.potentials.mixing import check_complete, of_pairs, plain
+from mdsens.potentials.pair import MixedPotential
 from mdsens.potentials.smooth import xplor
 
 
 @dataclass(frozen=True)
-class SecondMoment(EmbeddedPotential):
+class SecondMoment(MixedPotential, EmbeddedPotential):
     """Base of potentials whose pairs give both their particles the same density; a subclass gives
     `pair_energy`, `density` and `range`."""
 
@@ -30,16 +30,6 @@ class SecondMoment(EmbeddedPotential):
     @abstractmethod
     def density(self, p: dict[str, jax.Array], r: jax.Array) -> jax.Array:
         """What a pair adds to rho of both, element by element."""
-
-    @abstractmethod
-    def range(self, p: dict[str, Any]) -> Any:
-        """The distance beyond which both are 0, from pair (or unmixed) parameters."""
-
-    def cutoff(self, params: Params) -> jax.Array:
-        return jnp.max(self.range({k: jnp.max(plain(v)) for k, v in params.items()}))
-
-    def reach(self, params: Params, neighbors: Pairs) -> jax.Array:
-        return jnp.broadcast_to(self.range(self._mixed(params, neighbors)), neighbors.valid.shape)
 
     def bonds(self, params: Params, neighbors: Pairs) -> Callable[[jax.Array], Bonds]:
         p = self._mixed(params, neighbors)
@@ -52,10 +42,6 @@ class SecondMoment(EmbeddedPotential):
 
     def embedding(self, params: Params, neighbors: Pairs) -> Callable[[jax.Array], jax.Array]:
         return _minus_root
-
-    def _mixed(self, params: Params, neighbors: Pairs) -> dict[str, jax.Array]:
-        check_complete(self.entry, self.options, params)
-        return {name: of_pairs(name, value, neighbors) for name, value in params.items()}
 
 
 def _minus_root(rho: jax.Array) -> jax.Array:
