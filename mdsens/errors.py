@@ -46,3 +46,9 @@ class OutputError(MdsensError, OSError):
     """A file could not be written or read back (missing folder, full disk, damaged file)."""
 
     exit_code = 5
+
+
+class Interrupted(MdsensError):
+    """Work was left undone because somebody said so, or the time was up; it can be taken up again."""
+
+    exit_code = 143

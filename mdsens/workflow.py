@@ -53,20 +53,38 @@ def prepare(path: str | Path, overrides: Sequence[str] = ()) -> Job:
         InputError: "FILE: where: what; what to do".
     """
     checked = spec.load(path, overrides)
+    system = read_structure(checked)
+    digest = hashlib.sha256(checked.structure.read_bytes()).hexdigest()
+    return examine(checked, system, f"sha256:{digest}")
+
+
+def read_structure(checked: spec.Spec) -> System:
+    """The structure a RUN.toml names.
+
+    Raises:
+        InputError: "FILE: where: what; what to do".
+    """
     table = checked.tables.system
-    system = structures.read(
+    return structures.read(
         checked.structure, table.index, table.dimension, table.units, table.format
     )
+
+
+def examine(checked: spec.Spec, system: System, structure_hash: str) -> Job:
+    """The Job of a RUN.toml and its structure, without JAX.
+
+    Raises:
+        InputError: they do not fit; "FILE: where: what; what to do".
+    """
     potential = checked.tables.potential
     try:
         given, file = potential.parameters, checked.potential_file
         parameters = resolve(potential.entry, potential.options, system, given, file)
         _check_combination(checked.tables, system)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{checked.path}: {error}") from None
     _check_coincidence(system)
-    digest = hashlib.sha256(checked.structure.read_bytes()).hexdigest()
-    return Job(checked, system, parameters, f"sha256:{digest}")
+    return Job(checked, system, parameters, structure_hash)
 
 
 def require_derivatives(job: Job) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mdsens.cli import sweeps
 from mdsens.errors import DerivativeUndefined, InputError
 
 app = typer.Typer(
@@ -17,6 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(sweeps.app)
 
 RunFile = Annotated[Path, typer.Argument(metavar="RUN.toml", help="What to compute.")]
 ResultFile = Annotated[Path, typer.Argument(metavar="OUT.h5", help="A result file.")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from rich.text import Text
 from mdsens.cli.console import console, plain_table
 from mdsens.parameters import Table
 from mdsens.result import Certificate, Derivative, Result
+from mdsens.sweeps.status import Status
 from mdsens.system import System
 
 JSON_VALUES = 64  # larger arrays are told by their range; the file has them all
@@ -227,6 +229,20 @@ def _wall_words(provenance: Mapping[str, Any]) -> str:
     names = ("relax", "sensitivity", "compile", "total")
     times = [(n, provenance.get(f"wall_{n}_s")) for n in names]
     return ", ".join(f"{name} {float(t):.3g} s" for name, t in times if t is not None)
+
+
+def print_status(status: Status) -> None:
+    """How far a sweep has come."""
+    table = _rows()
+    table.add_row("done", f"{status.done} of {status.items} items")
+    for reason, count in status.failed.items():
+        table.add_row("failed", f"{count} {reason}")
+    batches = f"{status.batches_done} of {status.batches} finished, {status.claimed} under way"
+    table.add_row("batches", batches)
+    if status.rate and status.seconds_left is not None:
+        left = timedelta(seconds=round(status.seconds_left))
+        table.add_row("rate", f"{status.rate:.3g} items per second, {left} left")
+    console().print(table)
 
 
 def _rows() -> Any:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from mdsens.errors import OutputError
 
 PROBE_BYTES = 4096
 
-_temporaries: set[Path] = set()
+# What this process has to remove when it leaves.
+temporaries: set[Path] = set()
 
 
 def write_bytes(path: str | Path, data: bytes) -> None:
@@ -39,6 +42,31 @@ def write_bytes(path: str | Path, data: bytes) -> None:
         _discard(temporary)
 
 
+@contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to write and read, which takes the place of `path` at the end; for what is too large
+    to be held in memory.
+
+    Raises:
+        OutputError: as `write_bytes`, or what has been written raised OSError.
+    """
+    target = _target(Path(path))
+    temporary = _temporary(target)
+    try:
+        with open(temporary, "x+b") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except OutputError:
+        raise
+    except OSError as error:
+        raise _failure(Path(path), error) from error
+    finally:
+        _discard(temporary)
+
+
 def check_writable(path: str | Path) -> None:
     """Raise OutputError now if `write_bytes` to `path` would fail as things stand."""
     target = _target(Path(path))
@@ -53,7 +81,7 @@ def check_writable(path: str | Path) -> None:
 
 def discard_temporaries() -> None:
     """Remove what unfinished writes have made so far; for those who leave without returning."""
-    for path in tuple(_temporaries):
+    for path in tuple(temporaries):
         _discard(path)
 
 
@@ -83,7 +111,7 @@ def _fault(target: Path) -> str | None:
 
 def _temporary(target: Path) -> Path:
     path = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    _temporaries.add(path)
+    temporaries.add(path)
     return path
 
 
@@ -111,7 +139,7 @@ def _sync_folder(folder: Path) -> None:
 def _discard(path: Path) -> None:
     with suppress(OSError):
         path.unlink()
-    _temporaries.discard(path)
+    temporaries.discard(path)
 
 
 def _failure(path: Path, error: OSError) -> OutputError:

@@ -63,27 +63,28 @@ def _not_text(path: Path) -> InputError:
     )
 
 
-def count_frames(path: Path, stream: IO[bytes], size: int) -> int:
-    """Frames of an (ext)xyz file; InputError where a header promises more lines than there are.
+def frame_sizes(path: Path, stream: IO[bytes], size: int) -> list[int]:
+    """Particles in each frame of an (ext)xyz file; InputError where a header promises more lines
+    than there are.
 
     `size` bounds the particles a header may promise before anything is read on its word.
     """
-    frames = 0
+    frames: list[int] = []
     lines = _lines(path, stream)
     for line in lines:
         if line.lstrip().startswith(b"VEC") and frames:
             continue
         if not line.strip():
             break
-        n = _announced(path, line, frames)
-        _check_count(path, n, size, f"frame {frames}")
+        n = _announced(path, line, len(frames))
+        _check_count(path, n, size, f"frame {len(frames)}")
         body = sum(1 for _ in zip(range(n + 1), lines, strict=False))
         if body < n + 1:
             raise InputError(
-                f"{path}: frame {frames}: says {n} particles, but the file ends after "
+                f"{path}: frame {len(frames)}: says {n} particles, but the file ends after "
                 f"{max(body - 1, 0)}; the file is truncated, write it again"
             )
-        frames += 1
+        frames.append(n)
     return frames
 
 

@@ -100,8 +100,11 @@ class Refused(Exception):
 
 
 @contextmanager
-def opened(path: Path, what: str) -> Iterator[Reader]:
-    """A file whose seal, if it has one, is whole; `what` ("result") names it in messages.
+def opened(path: Path, what: str, sealed: bool = False) -> Iterator[Reader]:
+    """A file whose seal is whole, if it has one; `what` ("result") names it in messages.
+
+    Args:
+        sealed: it must have one.
 
     Raises:
         InputError: there is no such file.
@@ -113,7 +116,8 @@ def opened(path: Path, what: str) -> Iterator[Reader]:
     try:
         if not h5py.is_hdf5(path):
             raise Refused(f"{what}: not an HDF5 file; name a file written by mdsens")
-        if _digest_is_right(path, size) is False:
+        right = _digest_is_right(path, size)
+        if right is False or (sealed and right is None):
             raise Refused(
                 f"{what}: damaged (its content is not what was written); compute it again"
             )
@@ -175,6 +179,9 @@ class Reader:
             raise Refused(f"/{place}: not a group; compute it again")
         return [] if found is None else list(found)
 
+    def is_group(self, place: str) -> bool:
+        return isinstance(self._at(place), h5py.Group)
+
     def dataset(self, place: str) -> h5py.Dataset:
         dataset = self._at(place)
         if not isinstance(dataset, h5py.Dataset):
@@ -214,13 +221,13 @@ class Reader:
 
     def attributes(self, place: str = "") -> dict[str, Any]:
         """Of a group or dataset, as Python values: text, numbers, arrays."""
-        node = self._at(place) if place else self._file
+        node = self._at(place)
         return {} if node is None else {name: _plain(value) for name, value in node.attrs.items()}
 
     def _at(self, place: str) -> Any:
         """The object at `place`, every step there a plain link; None if there is none."""
         node: Any = self._file
-        for name in place.split("/"):
+        for name in place.split("/") if place else ():
             link = node.get(name, getlink=True) if isinstance(node, h5py.Group) else None
             if link is None:
                 return None

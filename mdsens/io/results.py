@@ -160,13 +160,13 @@ def _write_certificate(group: h5py.Group, certificate: Certificate) -> None:
 
 def _write_provenance(group: h5py.Group, provenance: Mapping[str, Any]) -> None:
     stated = {k: v for k, v in provenance.items() if k != "versions" and v is not None}
-    for package, number in {**_versions(), **provenance.get("versions", {})}.items():
+    for package, number in {**versions(), **provenance.get("versions", {})}.items():
         group.attrs[f"version_{package.replace('-', '_')}"] = number
     for name, value in stated.items():
         group.attrs[name] = value
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

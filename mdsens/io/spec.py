@@ -52,7 +52,7 @@ class PotentialTable(TomlTable):
 
     kind: str = Field(description="name the potential, see `mdsens list potentials`")
     file: str | None = None
-    parameters: dict[str, float | str | dict[str, float]] = {}
+    parameters: dict[str, float | str | dict[str, float]] = Field(default={})
 
     @property
     def entry(self) -> PotentialEntry:
@@ -77,8 +77,8 @@ class RelaxTable(TomlTable):
 class SensitivityTable(TomlTable):
     """[sensitivity]: what to measure, with respect to what to differentiate it, and how."""
 
-    observables: list[str] = ["energy"]
-    wrt: list[str] = []
+    observables: list[str] = Field(default=["energy"])
+    wrt: list[str] = Field(default=[])
     positions: bool = False
     solver: str = "auto"
     rtol: float = Field(default=1e-10, gt=0, lt=1)

@@ -25,13 +25,14 @@ from mdsens.files.inspection import (
     check_announced_size,
     check_regular_file,
     check_text,
-    count_frames,
     faulty_particle,
+    frame_sizes,
 )
 from mdsens.system import REDUCED_SYMBOL, System, complete_cell, validate
 from mdsens.units import SYSTEMS
 
 FRAME_FORMATS = ("extxyz", "xyz")
+XYZ_SUFFIXES = (".extxyz", ".xyz")
 
 
 def read(
@@ -65,6 +66,24 @@ def read(
         raise InputError(f"{path}: structure: cannot be read ({error}); write it again") from error
     atoms = _parse(path, format, index)
     return from_atoms(atoms, dimension=dimension, units=units, source=str(path))
+
+
+def particle_counts(path: Path, format: str | None = None) -> list[int]:
+    """Particles in each frame of a structure file; extended XYZ is counted without being parsed.
+
+    Raises:
+        InputError: the file cannot be used; says where and why.
+    """
+    size = check_regular_file(path, "structure")
+    name = format or ("extxyz" if path.suffix in XYZ_SUFFIXES else None)
+    if name in FRAME_FORMATS:
+        with path.open("rb") as stream:
+            counts = frame_sizes(path, stream, size)
+        _check_index(path, 0, len(counts))
+        return counts
+    known = _inspect(path, -1, format)
+    frames = _parse(path, known, slice(None))
+    return [len(atoms) for atoms in (frames if isinstance(frames, list) else [frames])]
 
 
 def from_atoms(
@@ -182,7 +201,7 @@ def _inspect(path: Path, index: int, format: str | None) -> str:
         size = check_text(path, stream)
     with _open(path) as stream:
         if name in FRAME_FORMATS:
-            _check_index(path, index, count_frames(path, stream, size))
+            _check_index(path, index, len(frame_sizes(path, stream, size)))
         else:
             check_announced_size(path, stream.read(HEAD_BYTES), name, size)
     return name
@@ -202,7 +221,7 @@ def _check_index(path: Path, index: int, frames: int) -> None:
         )
 
 
-def _parse(path: Path, format: str, index: int) -> ase.Atoms:
+def _parse(path: Path, format: str, index: int | slice) -> Any:
     def parse(which: Any) -> Any:
         with warnings.catch_warnings():
             # Deprecations inside ASE are not the business of whoever reads a file.
@@ -214,7 +233,8 @@ def _parse(path: Path, format: str, index: int) -> ase.Atoms:
             return parse(index)
         except (IndexError, AssertionError, StopIteration):
             # Raised for a frame that is not there, but also by broken files: count to tell.
-            _check_index(path, index, len(parse(slice(None))))
+            if isinstance(index, int):
+                _check_index(path, index, len(parse(slice(None))))
             raise
     except InputError:
         raise

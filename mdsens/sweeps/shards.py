@@ -1,0 +1,133 @@
+"""The shards of a plan: one file per batch, which is there whole or not at all.
+
+<folder>/plan            the digest of the plan that the folder belongs to
+<folder>/000042.h5       the shard of batch 42
+<folder>/000042.claim    somebody is at it; see `mdsens.sweeps.claims`
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdsens.errors import InputError, OutputError
+from mdsens.files.atomic import write_bytes
+from mdsens.io.columns import Column, ColumnFile, opened_columns, write_columns
+from mdsens.io.hdf5 import is_whole, read_note
+from mdsens.sweeps.plan import Plan
+
+FORMAT = "mdsens shard"
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The shards of a plan in a folder."""
+
+    plan: Plan
+    folder: Path
+
+    def adopt(self) -> None:
+        """Make the folder this plan's.
+
+        Raises:
+            InputError: it is another plan's.
+            OutputError: it cannot be written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.folder}: shards: {error.strerror}; choose another") from error
+        if not self._mark.exists():
+            write_bytes(self._mark, self.plan.hash.encode())
+        self.check()
+
+    def check(self) -> None:
+        """Raise InputError if the folder is another plan's."""
+        if self._mark.exists() and self._mark.read_bytes()[:100] != self.plan.hash.encode():
+            raise InputError(
+                f"{self.folder}: shards: of another plan; name that plan, or another folder"
+            )
+
+    def path(self, batch: int) -> Path:
+        return self.folder / f"{batch:06d}.h5"
+
+    def claim(self, batch: int) -> Path:
+        return self.folder / f"{batch:06d}.claim"
+
+    def is_done(self, batch: int, thorough: bool = True) -> bool:
+        """Whether the shard is there, whole (as far as its end tells, or thoroughly), and ours.
+
+        Raises:
+            InputError: it is whole, and another plan's.
+        """
+        note = self.note(batch)
+        if note is None or (thorough and not is_whole(self.path(batch))):
+            return False
+        if (note.get("plan"), note.get("batch")) != (self.plan.hash, batch):
+            raise InputError(
+                f"{self.path(batch)}: shard: of another plan; name that plan, or another folder"
+            )
+        return True
+
+    def note(self, batch: int) -> dict[str, Any] | None:
+        """What a shard says of itself at its end; None if there is none that does."""
+        note = read_note(self.path(batch))
+        try:
+            told = json.loads(note or "")
+        except (ValueError, RecursionError):
+            return None
+        return told if isinstance(told, dict) else None
+
+    def write(
+        self, batch: int, columns: Mapping[str, Column], provenance: Mapping[str, Any]
+    ) -> None:
+        """Write a shard.
+
+        Raises:
+            OutputError: missing or unwritable folder, full disk.
+        """
+        codes, counts = np.unique(columns["items/exit_code"].values, return_counts=True)
+        note = {
+            "plan": self.plan.hash,
+            "batch": batch,
+            "codes": dict(zip(map(str, codes.tolist()), counts.tolist(), strict=True)),
+            "seconds": float(columns["provenance/wall_s"].values.sum()),
+        }
+        attributes = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "plan": self.plan.hash,
+            "batch": batch,
+            "provenance": json.dumps(provenance),
+        }
+        write_columns(self.path(batch), columns, attributes, json.dumps(note))
+
+    @contextmanager
+    def opened(self, batch: int) -> Iterator[ColumnFile]:
+        """The shard of a batch, which is this plan's and holds its items.
+
+        Raises:
+            InputError: there is none.
+            OutputError: it is damaged, hostile, or another's.
+        """
+        path, items = self.path(batch), self.plan.batches[batch]
+        with opened_columns(path, "shard") as file:
+            told = tuple(
+                file.attributes.get(k) for k in ("format", "format_version", "plan", "batch")
+            )
+            if told != (FORMAT, FORMAT_VERSION, self.plan.hash, batch):
+                raise OutputError(f"{path}: shard: is not batch {batch} of this plan; run it again")
+            if not np.array_equal(file.values("items/item"), items):
+                raise OutputError(f"{path}: shard: holds other items; run it again")
+            yield file
+
+    @property
+    def _mark(self) -> Path:
+        return self.folder / "plan"

@@ -1,0 +1,151 @@
+"""A worker: takes batches that nobody has, computes them, writes their shards."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any
+
+from mdsens.errors import Interrupted
+from mdsens.io.results import versions
+from mdsens.sweeps.claims import claimed
+from mdsens.sweeps.compute import compute
+from mdsens.sweeps.items import Items
+from mdsens.sweeps.outcomes import Outcome, columns_of
+from mdsens.sweeps.shards import Shards
+
+Progress = Callable[[str, float, float | None, str], None]
+# Seconds between two looks at what others are at.
+_PATIENCE = 2.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """Batches task, task + ntasks, ... are a worker's own."""
+
+    task: int = 0
+    ntasks: int = 1
+
+    def owns(self, batch: int) -> bool:
+        return batch % self.ntasks == self.task
+
+    def order(self, count: int) -> list[int]:
+        """All batches, its own first."""
+        return sorted(range(count), key=lambda batch: (batch - self.task) % self.ntasks)
+
+
+@dataclass
+class Done:
+    """What a worker has done so far."""
+
+    batches: int = 0
+    items: int = 0
+    failed: int = 0
+    longest: float = 0.0
+    begun: float = field(default_factory=time.monotonic)
+
+    def add(self, outcomes: list[Outcome], seconds: float) -> None:
+        self.batches += 1
+        self.items += len(outcomes)
+        self.failed += sum(o.code != 0 for o in outcomes)
+        self.longest = max(self.longest, seconds)
+
+
+def work(
+    shards: Shards,
+    items: Items,
+    share: Share,
+    time_limit: float | None = None,
+    redo: Callable[[int], bool] = lambda _: False,
+    progress: Progress | None = None,
+) -> Done:
+    """Do one's own batches and then those that others have left.
+
+    A batch that somebody else is at is left to them; a worker waits for those of its own share, so
+    that its share is done when it returns.
+
+    Args:
+        time_limit: in seconds; no batch is begun that would not end in time.
+        redo: which finished batches to compute again.
+
+    Raises:
+        Interrupted: the time is up, or SIGUSR1 has come; the batch in hand was finished.
+        OutputError: a shard cannot be written; the others are as they were.
+        InputError: the shards or files are not the plan's.
+    """
+    done = Done()
+    count = len(shards.plan.batches)
+    todo = share.order(count)
+    with _request_to_stop() as requested:
+        while todo:
+            left = []
+            for batch in todo:
+                _check_time(shards, done, time_limit, requested)
+                if not _settled(shards, items, batch, share.owns(batch), redo, done):
+                    left.append(batch)
+                if progress:
+                    progress("sweep", done.batches, count, f"{done.failed} items failed")
+            todo = [batch for batch in left if share.owns(batch)]
+            time.sleep(_PATIENCE if todo else 0.0)
+    return done
+
+
+def _settled(
+    shards: Shards, items: Items, batch: int, own: bool, redo: Callable[[int], bool], done: Done
+) -> bool:
+    """Whether a batch is finished, by us or by others; false if others are at it."""
+
+    def finished() -> bool:
+        return shards.is_done(batch, thorough=own) and not redo(batch)
+
+    if finished():
+        return True
+    with claimed(shards.claim(batch)) as ours:
+        if not ours or finished():
+            return ours
+        start = time.monotonic()
+        outcomes = compute(items, shards.plan.batches[batch])
+        columns = columns_of(shards.plan.batches[batch], outcomes)
+        shards.write(batch, columns, _provenance(outcomes))
+        done.add(outcomes, time.monotonic() - start)
+    return True
+
+
+def _check_time(
+    shards: Shards, done: Done, limit: float | None, requested: Callable[[], bool]
+) -> None:
+    up = limit is not None and time.monotonic() - done.begun + done.longest > limit
+    if up or requested():
+        why = "the time is up" if up else "asked to stop"
+        raise Interrupted(f"{shards.folder}: {why}; run it again to go on")
+
+
+def _provenance(outcomes: list[Outcome]) -> dict[str, Any]:
+    devices = {o.result.provenance["device"]: None for o in outcomes if o.result}
+    return {
+        "host": socket.gethostname(),
+        "device": ", ".join(devices),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **{f"version_{name.replace('-', '_')}": number for name, number in versions().items()},
+    }
+
+
+@contextmanager
+def _request_to_stop() -> Iterator[Callable[[], bool]]:
+    """Whether SIGUSR1 has come, which engines send some time before they kill."""
+    come: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        come.append(number)
+
+    before = signal.signal(signal.SIGUSR1, note)
+    try:
+        yield lambda: bool(come)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
