@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-app.add_typer(sweeps.app)
+app.add_typer(sweeps.app, name="sweep")
 
 RunFile = Annotated[Path, typer.Argument(metavar="RUN.toml", help="What to compute.")]
 ResultFile = Annotated[Path, typer.Argument(metavar="OUT.h5", help="A result file.")]

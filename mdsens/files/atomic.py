@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -43,9 +44,13 @@ def write_bytes(path: str | Path, data: bytes) -> None:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[BinaryIO]:
+def replacing(path: str | Path, size: int) -> Iterator[BinaryIO]:
     """A file to write and read, which takes the place of `path` at the end; for what is too large
     to be held in memory.
+
+    Args:
+        size: how large it may become. So much room is reserved, so that a full disk shows at once
+            and not under a library that cannot bear it.
 
     Raises:
         OutputError: as `write_bytes`, or what has been written raised OSError.
@@ -54,6 +59,8 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     temporary = _temporary(target)
     try:
         with open(temporary, "x+b") as stream:
+            if sys.platform == "linux":  # others have no call for it
+                os.posix_fallocate(stream.fileno(), 0, size)
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -1,10 +1,12 @@
 """Tables in HDF5: columns with one row per item, each row an array of the column's own shape. No JAX.
 
-Rows of unequal shape are padded at their ends: with NaN, -1, False or nothing.
+Rows of unequal shape are padded at their ends: with NaN, -1, False or nothing. In a file the columns
+are the fields of a few compound datasets (rows0, rows1, ...), since many small datasets are slow.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,12 +17,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from mdsens.io.hdf5 import Reader, Refused, opened, write_array, write_hdf5
+from mdsens.io.hdf5 import SMALL_BYTES, Reader, Refused, opened, write_array, write_hdf5
 
 _PADDING: dict[str, Any] = {"f": np.nan, "i": -1, "u": 0, "b": False, "S": b""}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_. -]*(/[A-Za-z0-9_][A-Za-z0-9_. -]*)*")
-_DEEPEST = 4
-_MOST_COLUMNS = 10_000
+# HDF5 describes the fields of a dataset in 64 kB.
+_FIELDS = 200
+_BLOCK = 2**26
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,16 +92,28 @@ def write_columns(
     path: Path, columns: Mapping[str, Column], attributes: Mapping[str, Any], note: str
 ) -> None:
     """Write columns by name ("group/name"); see `write_hdf5` for the note and what is raised."""
+    names = list(columns)
+    parts = [names[k : k + _FIELDS] for k in range(0, len(names), _FIELDS)]
 
     def fill(file: h5py.File) -> None:
         for name, value in attributes.items():
             file.attrs[name] = value
-        for name, one in columns.items():
-            place, _, short = name.rpartition("/")
-            group = file.require_group(place) if place else file
-            write_array(group, short, stored(one.values), one.units or None, shuffle=True)
+        for k, part in enumerate(parts):
+            rows = _together({name: columns[name].values for name in part})
+            chunk = (max(1, min(len(rows), SMALL_BYTES // rows.itemsize)),)
+            dataset = write_array(file, f"rows{k}", rows, chunk=chunk, shuffle=True)
+            dataset.attrs["units"] = json.dumps({n: columns[n].units for n in part})
 
     write_hdf5(path, fill, sum(c.values.nbytes for c in columns.values()), note)
+
+
+def _together(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Columns as the fields of one array."""
+    fields = [(name, values.dtype, values.shape[1:]) for name, values in columns.items()]
+    rows = np.empty(len(next(iter(columns.values()))), np.dtype(fields))
+    for name, values in columns.items():
+        rows[name] = values
+    return rows
 
 
 def stored(values: np.ndarray) -> np.ndarray:
@@ -124,38 +139,37 @@ class ColumnFile:
         Raises:
             Refused: a name, type or shape that no file of ours has, or not so many rows.
         """
-        found = {}
-        for name in self._walk("", 0):
-            dataset = self._reader.dataset(name)
-            if (
-                dataset.dtype.kind not in _PADDING
-                or dataset.compression
-                or dataset.shape[:1] != (rows,)
-            ):
-                raise Refused(f"/{name}: is no column of {rows} rows; compute it again")
-            units = self._reader.attributes(name).get("units", "")
-            dtype = (
-                np.dtype(f"S{dataset.dtype.itemsize}")
-                if dataset.dtype.kind == "S"
-                else dataset.dtype
-            )
-            found[name] = Form(dtype, dataset.shape[1:], str(units))
-            if len(found) > _MOST_COLUMNS:
-                raise Refused(f"more than {_MOST_COLUMNS} columns; compute it again")
+        found: dict[str, Form] = {}
+        for part in self._parts():
+            dataset = self._reader.dataset(part)
+            if dataset.shape != (rows,) or dataset.compression or not dataset.dtype.names:
+                raise Refused(f"/{part}: is no table of {rows} rows; compute it again")
+            units = json.loads(self._reader.attributes(part)["units"])
+            for name in dataset.dtype.names:
+                field = dataset.dtype[name]
+                if not _NAME.fullmatch(name) or field.base.kind not in _PADDING or name in found:
+                    raise Refused(f"/{part}: {name!r} is no column of ours; compute it again")
+                found[name] = Form(field.base, field.shape, str(units[name]))
         return found
 
-    def values(self, name: str) -> np.ndarray:
-        return np.asarray(self._reader.dataset(name)[()])
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """All rows, some at a time, as arrays with columns as fields; to be called after `forms`."""
+        for part in self._parts():
+            dataset = self._reader.dataset(part)
+            step = max(1, _BLOCK // dataset.dtype.itemsize)
+            for k in range(0, len(dataset), step):
+                yield slice(k, k + step), np.asarray(dataset[k : k + step])
 
-    def _walk(self, place: str, depth: int) -> Iterator[str]:
-        for name in self._reader.names(place):
-            full = f"{place}/{name}" if place else name
-            if not _NAME.fullmatch(name) or depth > _DEEPEST:
-                raise Refused(f"/{full!r}: no name of ours; compute it again")
-            if self._reader.is_group(full):
-                yield from self._walk(full, depth + 1)
-            else:
-                yield full
+    def values(self, name: str) -> np.ndarray:
+        """One column."""
+        for part in self._parts():
+            dataset = self._reader.dataset(part)
+            if name in (dataset.dtype.names or ()):
+                return np.asarray(dataset[name])
+        raise Refused(f"no column {name}; compute it again")
+
+    def _parts(self) -> list[str]:
+        return [name for name in self._reader.names("") if re.fullmatch(r"rows\d+", name)]
 
 
 @contextmanager

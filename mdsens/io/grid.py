@@ -40,14 +40,13 @@ def written_grid(path: Path, axes: Axes, forms: Mapping[str, Form]) -> Iterator[
     Raises:
         OutputError: missing or unwritable folder, full disk; nothing partial is left behind.
     """
-    with replacing(path) as stream:
-        sink = _Sink(stream)
-        with h5py.File(sink, "w", libver=LIBVER, rdcc_nbytes=_CACHE) as file:
+    with replacing(path, _bound(axes, forms)) as stream:
+        reserved = _Reserved(stream)
+        with h5py.File(reserved, "w", libver=LIBVER, rdcc_nbytes=_CACHE) as file:
             grid = Grid(file, axes, forms)
             yield grid
             grid.finish()
-        if sink.failure:
-            raise sink.failure
+        stream.truncate(reserved.length)
 
 
 class Grid:
@@ -162,40 +161,42 @@ def _scale(file: h5py.File, name: str, values: Sequence[Any]) -> h5py.Dataset:
     return scale
 
 
-class _Sink(io.RawIOBase):
-    """A file for HDF5 that never fails under it, since a library that cannot write crashes.
+def _bound(axes: Axes, forms: Mapping[str, Form]) -> int:
+    """Bytes that the file will not exceed: chunks at the edges are whole ones."""
+    grid = tuple(len(next(iter(along.values()))) for along in axes)
+    total = 2**20 + 1000 * sum(grid)
+    for form in forms.values():
+        shape = (*grid, *form.shape)
+        chunk = _chunk(shape, len(grid), form.dtype.itemsize)
+        chunks = math.prod(-(-n // c) for n, c in zip(shape, chunk, strict=True))
+        total += 2**16 + chunks * (math.prod(chunk) * form.dtype.itemsize + 64)
+    return total
 
-    After the first failure nothing is written any more; `failure` tells.
-    """
+
+class _Reserved(io.RawIOBase):
+    """A file as HDF5 sees it: it ends where HDF5 has got to, whatever is reserved behind."""
 
     def __init__(self, stream: BinaryIO):
         super().__init__()
         self._stream = stream
-        self.failure: OSError | None = None
+        self.length = 0
 
     def write(self, data: Any) -> int:
-        if self.failure is None:
-            try:
-                return self._stream.write(data)
-            except OSError as error:
-                self.failure = error
-        return len(memoryview(data).cast("B"))
-
-    def flush(self) -> None:
-        if self.failure is None:
-            try:
-                self._stream.flush()
-            except OSError as error:
-                self.failure = error
+        count = self._stream.write(data)
+        self.length = max(self.length, self._stream.tell())
+        return count
 
     def truncate(self, size: int | None = None) -> int:
-        return self._stream.truncate(size) if self.failure is None else size or 0
+        self.length = self.tell() if size is None else size
+        return self.length
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        if whence == io.SEEK_END:
+            return self._stream.seek(self.length + offset)
+        return self._stream.seek(offset, whence)
 
     def readinto(self, buffer: Any) -> int:
         return self._stream.readinto(buffer)  # pyright: ignore[reportAttributeAccessIssue]
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._stream.seek(offset, whence)
 
     def tell(self) -> int:
         return self._stream.tell()

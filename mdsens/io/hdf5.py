@@ -130,14 +130,6 @@ def opened(path: Path, what: str, sealed: bool = False) -> Iterator[Reader]:
         raise OutputError(f"{path}: {what}: damaged ({reason}); compute it again") from error
 
 
-def is_whole(path: Path) -> bool:
-    """Whether a file is there, sealed, and as it was written."""
-    try:
-        return _digest_is_right(path, path.stat().st_size) is True
-    except OSError:
-        return False
-
-
 def read_note(path: Path) -> str | None:
     """The note at the end of a file, which is looked at no further; None if there is none."""
     try:
@@ -178,9 +170,6 @@ class Reader:
         if found is not None and not isinstance(found, h5py.Group):
             raise Refused(f"/{place}: not a group; compute it again")
         return [] if found is None else list(found)
-
-    def is_group(self, place: str) -> bool:
-        return isinstance(self._at(place), h5py.Group)
 
     def dataset(self, place: str) -> h5py.Dataset:
         dataset = self._at(place)

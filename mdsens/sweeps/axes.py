@@ -110,15 +110,19 @@ def _found(key: str, pattern: str, folder: Path) -> list[str]:
 def _spaced(form: str, numbers: list[float]) -> list[Any]:
     if form == "range":
         if len(numbers) not in (2, 3) or 0 in numbers[2:]:
-            raise InputError("range: write [start, stop] or [start, stop, step], stop excluded")
+            raise InputError(
+                f"range: {shown(numbers)}; write [start, stop] or [start, stop, step], stop excluded"
+            )
         whole = range(*(int(x) for x in numbers))
         if len(whole) > MOST_ITEMS:
             raise InputError(f"range: {len(whole)} values; at most {MOST_ITEMS}")
         return list(whole)
     if len(numbers) != 3 or not 1 <= numbers[2] <= MOST_ITEMS or numbers[2] % 1:
-        raise InputError(f"{form}: write [first, last, how many]")
+        raise InputError(f"{form}: {shown(numbers)}; write [first, last, how many]")
     if form == "geomspace" and not numbers[0] * numbers[1] > 0:
-        raise InputError("geomspace: first and last must have one sign and not be zero")
+        raise InputError(
+            f"geomspace: {shown(numbers)}; first and last must have one sign and not be zero"
+        )
     space = np.geomspace if form == "geomspace" else np.linspace
     return space(numbers[0], numbers[1], int(numbers[2])).tolist()
 
@@ -127,7 +131,9 @@ def _drawn(key: str, form: str, numbers: list[float], table: AxisTable) -> list[
     """Drawn by NumPy's PCG64 from seed and key: the same on every machine, another on every axis."""
     if len(numbers) != 2 or table.count is None or table.seed is None:
         what = "[mean, standard deviation]" if form == "normal" else "[low, high]"
-        raise InputError(f"write {form} = {what}, count = how many, seed = an integer")
+        raise InputError(
+            f"{form}: incomplete; write {form} = {what}, count = how many, seed = an integer"
+        )
     a, b = numbers
     wrong = b < 0 if form == "normal" else a > b
     if wrong or (form == "loguniform" and a <= 0):

@@ -77,9 +77,11 @@ def _copy(shards: Shards, batch: int, grid: Grid, forms: dict[str, Form]) -> str
     items = shards.plan.batches[batch]
     with shards.opened(batch) as file:
         for name, form in file.forms(len(items)).items():
-            if joined([forms[name], form]) != forms[name]:
+            if name not in forms or joined([forms[name], form]) != forms[name]:
                 raise Refused(f"/{name}: has changed meanwhile; merge again")
-            grid.put(name, items, file.values(name))
+        for part, rows in file.blocks():
+            for name in rows.dtype.names or ():
+                grid.put(name, items[part], rows[name])
         return str(file.attributes["provenance"])
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from mdsens.errors import InputError, OutputError
 from mdsens.files.atomic import write_bytes
 from mdsens.io.columns import Column, ColumnFile, opened_columns, write_columns
-from mdsens.io.hdf5 import is_whole, read_note
+from mdsens.io.hdf5 import read_note
 from mdsens.sweeps.plan import Plan
 
 FORMAT = "mdsens shard"
@@ -62,18 +62,34 @@ class Shards:
         return self.folder / f"{batch:06d}.claim"
 
     def is_done(self, batch: int, thorough: bool = True) -> bool:
-        """Whether the shard is there, whole (as far as its end tells, or thoroughly), and ours.
+        """Whether the shard is there: as its end says, or looked at thoroughly.
 
         Raises:
-            InputError: it is whole, and another plan's.
+            InputError: it is another plan's.
         """
         note = self.note(batch)
-        if note is None or (thorough and not is_whole(self.path(batch))):
+        if note is None:
             return False
         if (note.get("plan"), note.get("batch")) != (self.plan.hash, batch):
-            raise InputError(
-                f"{self.path(batch)}: shard: of another plan; name that plan, or another folder"
-            )
+            return self._refused(batch)
+        return not thorough or self._is_sound(batch)
+
+    def _refused(self, batch: int) -> bool:
+        """False if a shard that is not ours is damaged: it may have been ours."""
+        path = self.path(batch)
+        try:
+            with opened_columns(path, "shard"):
+                pass
+        except OutputError:
+            return False
+        raise InputError(f"{path}: shard: of another plan; name that plan, or another folder")
+
+    def _is_sound(self, batch: int) -> bool:
+        try:
+            with self.opened(batch) as file:
+                file.forms(len(self.plan.batches[batch]))
+        except (InputError, OutputError):
+            return False
         return True
 
     def note(self, batch: int) -> dict[str, Any] | None:

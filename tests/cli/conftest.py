@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from mdsens.cli import main
-from tests.io.handmade import write_inputs
+from tests.io.handmade import SIDE, write_inputs
 
 
 class Told(NamedTuple):
@@ -58,3 +59,15 @@ def refused(mdsens):
 def run_toml(tmp_path) -> str:
     write_inputs(tmp_path)
     return "run.toml"
+
+
+@pytest.fixture
+def shaken_rows() -> list[str]:
+    """The square lattice off its saddle: it relaxes to a proper minimum."""
+    rng = np.random.default_rng(3)
+    return [
+        f"X {x + u:.6f} {y + v:.6f} 0.0 {'AB'[(x + y) % 2]} {1.1 + 0.25 * ((x + y) % 2)}"
+        for x in range(SIDE)
+        for y in range(SIDE)
+        for u, v in [0.2 * rng.normal(size=2)]
+    ]

@@ -11,23 +11,15 @@ import numpy as np
 import pytest
 
 from mdsens.io.results import read_result
-from tests.io.handmade import RUN_TOML, SIDE, N, extxyz, write_inputs
+from tests.io.handmade import RUN_TOML, N, extxyz, write_inputs
 
 POSITIONS = "sensitivity.positions=true"
 SHIPPED = sorted((Path(__file__).resolve().parents[2] / "systems").glob("*/run.toml"))
 
 
 @pytest.fixture
-def shaken(tmp_path):
-    """The square lattice off its saddle: it relaxes to a proper minimum."""
-    rng = np.random.default_rng(3)
-    rows = [
-        f"X {x + u:.6f} {y + v:.6f} 0.0 {'AB'[(x + y) % 2]} {1.1 + 0.25 * ((x + y) % 2)}"
-        for x in range(SIDE)
-        for y in range(SIDE)
-        for u, v in [0.2 * rng.normal(size=2)]
-    ]
-    write_inputs(tmp_path, RUN_TOML, extxyz(rows))
+def shaken(tmp_path, shaken_rows):
+    write_inputs(tmp_path, RUN_TOML, extxyz(shaken_rows))
     return "run.toml"
 
 
