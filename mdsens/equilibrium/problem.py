@@ -111,18 +111,18 @@ class Problem:
 
     def gradient(self, z: jax.Array, setting: Setting) -> jax.Array:
         """dW/dz with the components of fixed particles set to zero, (N d + m,)."""
-        s = setting
-        if self.cell_mode == "fixed":
-            slope = self.potential.gradient(
-                s.params, *self.configuration(z, s), s.neighbors
-            ).reshape(-1)
-        else:
-            slope = jax.grad(self.objective)(z, s)
-        return self.free(s) * slope
+        return self.free(setting) * self._slope(z, setting)
+
+    def _slope(self, z: jax.Array, setting: Setting) -> jax.Array:
+        """dW/dz of all, (N d + m,)."""
+        if self.cell_mode != "fixed":
+            return jax.grad(self.objective)(z, setting)
+        x, cell = self.configuration(z, setting)
+        return self.potential.gradient(setting.params, x, cell, setting.neighbors).reshape(-1)
 
     def hessian_product(self, z: jax.Array, setting: Setting, v: jax.Array) -> jax.Array:
         """(d2W/dz2) v."""
-        return jax.jvp(lambda y: jax.grad(self.objective)(y, setting), (z,), (v,))[1]
+        return jax.jvp(lambda y: self._slope(y, setting), (z,), (v,))[1]
 
     def free(self, setting: Setting) -> jax.Array:
         """(N d + m,) 1.0 where z may move."""

@@ -1,7 +1,8 @@
 """Neighbour lists: half lists of pairs with explicit periodic images."""
 
 from mdsens.neighbors.nearby import count_nearby, nearby
-from mdsens.neighbors.pairs import NoPairs, Pairs
+from mdsens.neighbors.pairs import NoPairs, Pairs, even
+from mdsens.neighbors.pieces import folded, mapped
 from mdsens.neighbors.sites import (
     WIDTH,
     Surroundings,
@@ -21,7 +22,10 @@ __all__ = [
     "Pairs",
     "Surroundings",
     "count_nearby",
+    "even",
     "find_pairs",
+    "folded",
+    "mapped",
     "most_neighbors",
     "nearby",
     "pair_list",

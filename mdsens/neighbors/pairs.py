@@ -60,23 +60,31 @@ class Pairs:
     def rows(self, positions: jax.Array, cell: jax.Array) -> jax.Array:
         """(P, d or d + 1) r_ij, anything in unused places, zeros appended to an even number.
 
-        With `net` the kernel of every descent: compiled code fetches and adds up rows of four
+        With `at_ends` the kernel of every descent: compiled code fetches and adds up rows of four
         numbers as one, which halves the time in 3D, and knows that no index is out of bounds.
         """
-        pad = ((0, 0), (0, positions.shape[1] % 2))
-        x = jnp.pad(positions, pad)
+        x = even(positions)
         start, end = (x.at[k].get(**_INSIDE) for k in (self.i, self.j))
-        return end - start + self.shift.astype(positions.dtype) @ jnp.pad(cell, pad)
+        return end - start + self.shift.astype(positions.dtype) @ even(cell)
 
     def lengths(self, rows: jax.Array) -> jax.Array:
         """(P,) of `rows`; one in unused places."""
         return jnp.sqrt(jnp.where(self.valid, jnp.sum(rows**2, axis=1), 1.0))
 
-    def net(self, rows: jax.Array) -> jax.Array:
-        """(N, k) what (P, k) rows give to each particle j, less what they take from i."""
-        nothing = jnp.zeros((self.types.shape[0], rows.shape[1]), rows.dtype)
-        taken, given = (nothing.at[k].add(rows, **_INSIDE) for k in (self.i, self.j))
-        return given - taken
+    def at_ends(self, sums: tuple[Any, Any], to_i: Any, to_j: Any) -> tuple[jax.Array, jax.Array]:
+        """Two sums (N, ...) over pairs, with (P, ...) more of them at i and at j."""
+        at_i, at_j = sums
+        return at_i.at[self.i].add(to_i, **_INSIDE), at_j.at[self.j].add(to_j, **_INSIDE)
+
+    @property
+    def columns(self) -> tuple[Any, Any, Any, Any]:
+        """i, j, shift, valid: what there is of each pair."""
+        return self.i, self.j, self.shift, self.valid
+
+    def only(self, columns: tuple[Any, Any, Any, Any]) -> Pairs:
+        """A list of these pairs."""
+        i, j, shift, valid = columns
+        return replace(self, i=i, j=j, shift=shift, valid=valid, table=None)
 
     def holds_for(self, positions: Any, cell: Any, cutoff: Any) -> jax.Array:
         """True while no unlisted pair can be closer than `cutoff`."""
@@ -100,6 +108,11 @@ class Pairs:
     def without(self, removed: jax.Array) -> Pairs:
         """The list less all pairs of the particles marked in `removed` (N,)."""
         return replace(self, valid=self.valid & ~removed[self.i] & ~removed[self.j])
+
+
+def even(rows: jax.Array) -> jax.Array:
+    """(n, k) rows with a zero appended if k is odd, see `Pairs.rows`."""
+    return jnp.pad(rows, ((0, 0), (0, rows.shape[1] % 2)))
 
 
 jax.tree_util.register_dataclass(

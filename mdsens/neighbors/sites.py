@@ -19,7 +19,7 @@ class Surroundings(NamedTuple):
     """The neighbours of all particles.
 
     Attributes:
-        vectors: (N, K, d) from each particle to its neighbours; harmless non-zero ones where absent.
+        vectors: (N, K, d) from each particle to its neighbours; anything where absent.
         present: (N, K) False for unused places.
         particles: (N, K) which particles the neighbours are (images of).
         images: (N, K, d) integers, and which images.
@@ -73,8 +73,6 @@ def surroundings(pairs: Pairs, positions: jax.Array, cell: jax.Array) -> Surroun
     present = (pairs.table >= 0) & pairs.valid[pair]
     vectors = pairs.vectors(positions, cell)[pair]
     vectors = jnp.where(outward[:, :, None], vectors, -vectors)
-    ones = jnp.ones(positions.shape[1], positions.dtype)[None, None, :]
-    vectors = jnp.where(present[:, :, None], vectors, ones)
     particles = jnp.where(outward, pairs.j[pair], pairs.i[pair])
     shift = pairs.shift[pair]
     images = jnp.where(outward[:, :, None], shift, -shift)

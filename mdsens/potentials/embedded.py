@@ -9,16 +9,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from mdsens.neighbors import Pairs
+from mdsens.neighbors import Pairs, even, folded
 from mdsens.potentials.base import LocalHessian, Params, Squares
 from mdsens.potentials.described import Described
 from mdsens.potentials.mixing import derivative
-from mdsens.potentials.pair import pulls, springs
+from mdsens.potentials.pair import PIECE, pulls, springs
 
 
 class Bonds(NamedTuple):
@@ -60,14 +60,21 @@ class EmbeddedPotential(Described):
     def gradient(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
     ) -> jax.Array:
-        """Sum over pairs of e' n on j and -e' n on i, e' = phi' + F_i' f_ij' + F_j' f_ji'."""
-        rows = neighbors.rows(positions, cell)
-        r = neighbors.lengths(rows)
-        bonds, slopes = jax.jvp(self.bonds(params, neighbors), (r,), (jnp.ones_like(r),))
-        embedding = self.embedding(params, neighbors)
-        strength = derivative(embedding)(_received(bonds, neighbors))
-        slope = _with(strength, slopes, neighbors)
-        return pulls(neighbors, rows, r, slope)[:, : positions.shape[1]]
+        """That of pairs with e' = phi' + F_i' f_ij' + F_j' f_ji', the densities summed up before."""
+        x, h = even(positions), even(cell)
+
+        def densities(sums: Any, columns: Any) -> tuple[Any, Bonds]:
+            near = neighbors.only(columns)
+            r = near.distances(x, h)
+            bonds, slopes = jax.jvp(self.bonds(params, near), (r,), (jnp.ones_like(r),))
+            return _added(sums, bonds, near), slopes
+
+        nothing = jnp.zeros(len(x))
+        sums, slopes = folded(densities, (nothing, nothing), neighbors.columns, PIECE)
+        strength = derivative(self.embedding(params, neighbors))(sums[0] + sums[1])
+        return pulls(
+            neighbors, positions, cell, lambda near, r, s: _with(strength, s, near), slopes
+        )
 
     def local_hessian(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
@@ -91,10 +98,15 @@ class EmbeddedPotential(Described):
 
 def _received(bonds: Bonds, neighbors: Pairs) -> jax.Array:
     """(N,) rho."""
-    rho = jnp.zeros(neighbors.types.shape[0])
-    for particles, given in ((neighbors.i, bonds.to_i), (neighbors.j, bonds.to_j)):
-        rho = rho.at[particles].add(jnp.where(neighbors.valid, given, 0.0))
-    return rho
+    nothing = jnp.zeros(neighbors.types.shape[0])
+    at_i, at_j = _added((nothing, nothing), bonds, neighbors)
+    return at_i + at_j
+
+
+def _added(sums: tuple[Any, Any], bonds: Bonds, neighbors: Pairs) -> tuple[jax.Array, jax.Array]:
+    """Two sums (N,), together rho, with what these pairs add to them."""
+    to_i, to_j = (jnp.where(neighbors.valid, f, 0.0) for f in (bonds.to_i, bonds.to_j))
+    return neighbors.at_ends(sums, to_i, to_j)
 
 
 def _with(strength: jax.Array, bonds: Bonds, neighbors: Pairs) -> jax.Array:

@@ -12,18 +12,23 @@ second derivatives site by site.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from mdsens.errors import InputError
-from mdsens.neighbors import Pairs, Surroundings, surroundings
+from mdsens.neighbors import Pairs, Surroundings, even, mapped, surroundings
 from mdsens.parameters import Table, triple_index
 from mdsens.potentials.base import Blocks, LocalHessian, Params
 from mdsens.potentials.described import Described
 from mdsens.potentials.mixing import check_complete, plain
+
+# Angles, wanted or not, of as many atoms as are worked on at a time.
+_ANGLES = 2**16
 
 
 class Site(NamedTuple):
@@ -73,19 +78,29 @@ class SitePotential(Described):
     def energy(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
     ) -> jax.Array:
+        energy = partial(self._energy_of, self._indexed(params, neighbors))
         around = surroundings(neighbors, positions, cell)
-        return jnp.sum(jax.vmap(self._energy_of, (None, 0, 0, 0, 0))(
-            self._indexed(params, neighbors), *_rows(around, neighbors)
-        ))  # fmt: skip
+        # Differentiated, a piece is made again rather than kept.
+        return jnp.sum(_of_sites(jax.checkpoint(energy), around, neighbors))
+
+    def gradient(
+        self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
+    ) -> jax.Array:
+        slopes = jax.grad(partial(self._energy_of, self._indexed(params, neighbors)))
+        around = surroundings(neighbors, positions, cell)
+        pull = _of_sites(slopes, around, neighbors)
+        n, k, d = pull.shape
+        given = even(pull.reshape(n * k, d))
+        received = jnp.zeros((n, given.shape[1])).at[around.particles.reshape(-1)].add(given)
+        return received[:, :d] - jnp.sum(pull, axis=1)
 
     def local_hessian(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
     ) -> LocalHessian:
         """d2 e_i / dr_ij dr_ik, of which the atom itself gets what keeps sums over all at zero."""
         around = surroundings(neighbors, positions, cell)
-        by_neighbors = jax.vmap(jax.hessian(self._energy_of, 1), (None, 0, 0, 0, 0))(
-            self._indexed(params, neighbors), *_rows(around, neighbors)
-        )
+        curvatures = jax.hessian(partial(self._energy_of, self._indexed(params, neighbors)))
+        by_neighbors = _of_sites(curvatures, around, neighbors)
         # (N, K, d, K, d) -> (N, K + 1, K + 1, d, d), the atom itself first.
         h = by_neighbors.transpose(0, 1, 3, 2, 4)
         h = jnp.concatenate([-jnp.sum(h, 1, keepdims=True), h], 1)
@@ -100,7 +115,7 @@ class SitePotential(Described):
         )
 
     def _energy_of(self, p, vectors, present, own, types) -> jax.Array:
-        r = jnp.sqrt(jnp.sum(vectors**2, axis=1))
+        r = jnp.sqrt(jnp.where(present, jnp.sum(vectors**2, axis=1), 1.0))
         n = vectors / r[:, None]
         others = present[:, None] & present[None, :] & ~jnp.eye(len(r), dtype=bool)
         pair = {k: v[own, types, types] if v.ndim else v for k, v in p.items()}
@@ -113,10 +128,11 @@ class SitePotential(Described):
         return {name: _by_types(name, v, neighbors.type_names) for name, v in params.items()}
 
 
-def _rows(around: Surroundings, neighbors: Pairs) -> tuple[jax.Array, ...]:
-    """What each atom's energy is a function of, an atom a row."""
+def _of_sites(function: Callable[..., Any], around: Surroundings, neighbors: Pairs) -> Any:
+    """(N, ...) function(vectors, present, own type, types) of every atom."""
     types = jnp.asarray(neighbors.types)
-    return around.vectors, around.present, types, types[around.particles]
+    rows = (around.vectors, around.present, types, types[around.particles])
+    return mapped(function, rows, max(1, _ANGLES // around.present.shape[1] ** 2))
 
 
 def _by_types(name: str, value: Any, type_names: tuple[str, ...]) -> jax.Array:
