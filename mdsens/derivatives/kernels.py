@@ -14,9 +14,13 @@ from jax.tree_util import Partial
 
 from mdsens.derivatives.named import replaced
 from mdsens.equilibrium.problem import Problem, Setting
+from mdsens.neighbors import mapped
 from mdsens.state import Configuration
 
 Theta = dict[str, jax.Array]
+
+# Columns times pairs that are worked on at the same time.
+_PAIR_COLUMNS = 2**22
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Kernels:
     ) -> tuple[jax.Array, jax.Array, Theta]:
         """o (c,) and its partial derivatives do/dz (n, c) and do/dtheta (c, *shape) each."""
         value, pull = jax.vjp(lambda y, p: self._value(y, p, setting), z, theta)
-        by_z, by_theta = jax.vmap(pull)(jnp.eye(value.size))
+        by_z, by_theta = mapped(pull, (jnp.eye(value.size),), _together(setting))
         return value, by_z.T, by_theta
 
     @jax.jit
@@ -46,8 +50,15 @@ class Kernels:
         self, z: jax.Array, theta: Theta, setting: Setting, dz: jax.Array, directions: Theta
     ) -> tuple[jax.Array, jax.Array]:
         """o (c,), and (c, k) derivatives along k directions of theta with responses dz (n, k)."""
-        value, push = jax.linearize(lambda y, p: self._value(y, p, setting), z, theta)
-        return value, jax.vmap(push, in_axes=(1, 0), out_axes=1)(dz, directions)
+
+        def value(y: jax.Array, p: Theta) -> jax.Array:
+            return self._value(y, p, setting)
+
+        # Nothing is kept from the value for the directions: to fetch it takes longer than to make it.
+        def along(dy: jax.Array, t: Theta) -> jax.Array:
+            return jax.jvp(value, (z, theta), (dy, t))[1]
+
+        return value(z, theta), mapped(along, (dz.T, directions), _together(setting)).T
 
     def _value(self, z: jax.Array, theta: Theta, setting: Setting) -> jax.Array:
         setting = with_parameters(setting, theta)
@@ -65,6 +76,11 @@ def state_of(problem: Problem, setting: Setting) -> Configuration:
     return Configuration(s.positions, s.cell, s.neighbors, problem.pbc, fixed=s.fixed)
 
 
+def _together(setting: Setting) -> int:
+    """Columns worked on at the same time: each needs as much memory as a whole derivative."""
+    return max(1, _PAIR_COLUMNS // setting.neighbors.i.shape[0])
+
+
 def with_parameters(setting: Setting, theta: Theta) -> Setting:
     return replace(setting, params=replaced(setting.params, theta))
 
@@ -79,7 +95,7 @@ def force_work(
         s = with_parameters(setting, t)
         return jax.jvp(lambda y: problem.objective(y, s), (z,), (v,))[1]
 
-    return jax.vmap(jax.grad(work), in_axes=(None, 1))(theta, w)
+    return mapped(lambda v: jax.grad(work)(theta, v), (w.T,), _together(setting))
 
 
 @partial(jax.jit, static_argnames="problem")
@@ -93,13 +109,14 @@ def force_response(
             1
         ]
 
-    return jax.vmap(along, out_axes=1)(directions)
+    return mapped(along, (directions,), _together(setting)).T
 
 
 @partial(jax.jit, static_argnames="problem")
 def hessian_columns(problem: Problem, z: jax.Array, setting: Setting, x: jax.Array) -> jax.Array:
     """A(z) X for X (n, c)."""
-    return jax.vmap(lambda v: problem.hessian_product(z, setting, v), in_axes=1, out_axes=1)(x)
+    product = partial(problem.hessian_product, z, setting)
+    return mapped(product, (x.T,), _together(setting)).T
 
 
 @partial(jax.jit, static_argnames="problem")

@@ -53,9 +53,22 @@ class EmbeddedPotential(Described):
     def energy(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
     ) -> jax.Array:
-        bonds = self.bonds(params, neighbors)(neighbors.distances(positions, cell))
-        embedded = self.embedding(params, neighbors)(_received(bonds, neighbors))
-        return jnp.sum(jnp.where(neighbors.valid, bonds.energy, 0.0)) + jnp.sum(embedded)
+        x, h = even(positions), even(cell)
+
+        def added(sums: Any, columns: Any) -> tuple[Any, None]:
+            near = neighbors.only(columns)
+            bonds = self.bonds(params, near)(near.distances(x, h))
+            pairs, *densities = sums
+            pairs = pairs + jnp.sum(jnp.where(near.valid, bonds.energy, 0.0))
+            return (pairs, *_added(densities, bonds, near)), None
+
+        nothing = jnp.zeros(len(x))
+        # Differentiated, a piece is made again rather than kept.
+        step = jax.checkpoint(added, prevent_cse=False)
+        (pairs, *densities), _ = folded(
+            step, (jnp.zeros(()), nothing, nothing), neighbors.columns, PIECE
+        )
+        return pairs + jnp.sum(self.embedding(params, neighbors)(sum(densities)))
 
     def gradient(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
@@ -103,7 +116,7 @@ def _received(bonds: Bonds, neighbors: Pairs) -> jax.Array:
     return at_i + at_j
 
 
-def _added(sums: tuple[Any, Any], bonds: Bonds, neighbors: Pairs) -> tuple[jax.Array, jax.Array]:
+def _added(sums: Any, bonds: Bonds, neighbors: Pairs) -> tuple[jax.Array, jax.Array]:
     """Two sums (N,), together rho, with what these pairs add to them."""
     to_i, to_j = (jnp.where(neighbors.valid, f, 0.0) for f in (bonds.to_i, bonds.to_j))
     return neighbors.at_ends(sums, to_i, to_j)

@@ -81,7 +81,7 @@ class SitePotential(Described):
         energy = partial(self._energy_of, self._indexed(params, neighbors))
         around = surroundings(neighbors, positions, cell)
         # Differentiated, a piece is made again rather than kept.
-        return jnp.sum(_of_sites(jax.checkpoint(energy), around, neighbors))
+        return jnp.sum(_of_sites(jax.checkpoint(energy, prevent_cse=False), around, neighbors))
 
     def gradient(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
