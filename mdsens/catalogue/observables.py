@@ -1,0 +1,71 @@
+"""What can be measured."""
+
+from __future__ import annotations
+
+from mdsens.catalogue.entries import ObservableEntry
+
+OBSERVABLES: dict[str, ObservableEntry] = {
+    e.name: e
+    for e in (
+        ObservableEntry("energy", "total potential energy", 1, 0),
+        ObservableEntry(
+            "pressure", "-trace(stress)/d, positive in compression", 1, 0, -1, needs_volume=True
+        ),
+        ObservableEntry(
+            "stress",
+            "Cauchy stress, positive in tension",
+            1,
+            0,
+            -1,
+            shape="(d, d)",
+            needs_volume=True,
+        ),
+        ObservableEntry("volume", "volume of the cell (area in 2D)", 0, 0, 1, needs_volume=True),
+        ObservableEntry("cell", "lattice vectors as rows", 0, 1, shape="(d, d)"),
+        ObservableEntry(
+            "positions", "relaxed coordinates, mean displacement zero", 0, 1, shape="(N, d)"
+        ),
+        ObservableEntry(
+            "coordination",
+            "mean contacts per particle: 2 contacts / non-rattlers, among non-rattlers",
+            0,
+            0,
+            differentiable=False,
+            needs_contacts=True,
+        ),
+        *(
+            ObservableEntry(name, meaning, 1, 0, -1, shape, needs_volume=True)
+            for name, meaning, shape in (
+                (
+                    "elastic_tensor",
+                    "d(stress)/d(strain), particles relaxed (Birch coefficients); "
+                    "Voigt xx yy zz yz xz xy, v = d(d+1)/2",
+                    "(v, v)",
+                ),
+                (
+                    "elastic_tensor_clamped",
+                    "the same with particles that follow the strain",
+                    "(v, v)",
+                ),
+                (
+                    "elastic_tensor_energy",
+                    "d2(energy)/d(strain)2 / volume, particles relaxed; differs under stress",
+                    "(v, v)",
+                ),
+                ("bulk_modulus", "-V dp/dV at fixed shape of the cell, particles relaxed", "()"),
+                (
+                    "shear_modulus",
+                    "shear stiffness of elastic_tensor, averaged over directions",
+                    "()",
+                ),
+            )
+        ),
+        ObservableEntry(
+            "poisson_ratio",
+            "(d B - 2 G)/(d (d - 1) B + 2 G) of bulk_modulus B and shear_modulus G",
+            0,
+            0,
+            needs_volume=True,
+        ),
+    )
+}
