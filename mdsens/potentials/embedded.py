@@ -65,10 +65,10 @@ class EmbeddedPotential(Described):
         nothing = jnp.zeros(len(x))
         # Differentiated, a piece is made again rather than kept.
         step = jax.checkpoint(added, prevent_cse=False)
-        (pairs, *densities), _ = folded(
+        (pairs, at_i, at_j), _ = folded(
             step, (jnp.zeros(()), nothing, nothing), neighbors.columns, PIECE
         )
-        return pairs + jnp.sum(self.embedding(params, neighbors)(sum(densities)))
+        return pairs + jnp.sum(self.embedding(params, neighbors)(at_i + at_j))
 
     def gradient(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
