@@ -56,6 +56,7 @@ def begin(
     `measured`: gradient and residual."""
     gradient, residual = measured
     z, never = problem.start(setting), jnp.asarray(0)
+    gradient = _in_gauge(gradient, setting)
     memory = MINIMIZERS[name].init(_scaled(problem, setting, units), z, gradient / units[0])
     return Progress(z, memory, jnp.asarray(steps), residual, residual, never, jnp.asarray(True))
 
@@ -150,7 +151,17 @@ def _scaled(problem: Problem, setting: Setting, units: Units) -> Scaled:
     curvature, force = units
     return Scaled(
         lambda y: problem.objective(y, setting) / curvature,
-        lambda y: problem.gradient(y, setting) / curvature,
+        lambda y: _in_gauge(problem.gradient(y, setting), setting) / curvature,
         force / curvature,
         setting,
     )
+
+
+def _in_gauge(gradient: jax.Array, setting: Setting) -> jax.Array:
+    """The gradient (n,) without a mean over particles, if none is fixed: what it has of one by
+    round-off would let all of them drift, by 1e-8 and more where forces come from networks."""
+    n, d = setting.positions.shape
+    slope = gradient[: n * d].reshape(n, d)
+    mean = jnp.mean(slope, axis=0, keepdims=True)
+    still = jnp.where(jnp.any(jnp.asarray(setting.fixed)), 0.0, mean)
+    return jnp.concatenate([(slope - still).reshape(-1), gradient[n * d :]])
