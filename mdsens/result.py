@@ -22,7 +22,8 @@ class Derivative:
         units: of the value.
         keys: the keys of a table parameter, else None.
         solve_residual: true relative residual of the linear solve behind it (0 for envelope).
-        derivative_error: estimated relative error of the value.
+        derivative_error: estimated error relative to the value; to the scale max(|o|, |do/dx| times a
+            particle spacing) / |parameter| where the value is zero but for round-off.
     """
 
     value: np.ndarray

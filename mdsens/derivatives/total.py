@@ -59,9 +59,11 @@ def adjoint(
     work0 = force_work(line.problem, z0, theta, line.near, w0)
     work1 = force_work(line.problem, correction, theta, line.near, w1)
     residual = max(residual, missed)
+    swing = line.length * float(np.linalg.norm(v0))
     return {
         n: _total(
-            line, parts0[n] - work0[n], parts1[n] - work1[n], residual, _natural(value, theta[n]),
+            line, parts0[n] - work0[n], parts1[n] - work1[n], residual,
+            _natural(value, theta[n], swing),
             # What cancels between the direct part and the response loses relative accuracy.
             parts0[n],
         )
@@ -133,7 +135,10 @@ def forward(
     shape = (-1, *theta[name].shape)
     a, b = np.hstack(here).reshape(shape), np.hstack(there).reshape(shape)
     residual = max(found.residual, missed)
-    return _total(line, a, b, residual, _natural(value, theta[name]), a)
+    # Moduli do not vanish, and cost too much to be asked once more.
+    moduli = observable in WITH_DISPLACEMENTS
+    swing = 0.0 if moduli else swing_of(at_z0, theta, setting, line.length, len(z0))
+    return _total(line, a, b, residual, _natural(value, theta[name], swing), a)
 
 
 def position_total(line: Linearization, found: Response, parameter: Any, coordinates: int) -> Total:
@@ -144,6 +149,16 @@ def position_total(line: Linearization, found: Response, parameter: Any, coordin
     here, there = (_moved(line, z, coordinates) for z in (found.z, found.refined))
     lengths = np.full(here.shape, line.length)
     return _total(line, here, there, found.residual, _natural(lengths, parameter), here)
+
+
+def swing_of(kernels: Kernels, theta: Theta, setting: Setting, length: float, n: int) -> float:
+    """|do/dz| times a length, for n unknowns: how far an observable swings with particles that move
+    by so much at random. That of the stress is a stiffness, and does not vanish with the stress."""
+    along = length * np.random.default_rng(0).normal(size=(n, 1))
+    still = {name: np.zeros((1, *value.shape)) for name, value in theta.items()}
+    return float(
+        np.linalg.norm(kernels.forward_total(np.zeros(n), theta, setting, along, still)[1])
+    )
 
 
 def _moved(line: Linearization, dz: np.ndarray, coordinates: int) -> np.ndarray:
@@ -209,7 +224,8 @@ def _difference(here: Any, there: Any, residual: float, scale: float, floor: flo
     return Total(here, residual, floor + change / size)
 
 
-def _natural(value: Any, theta: Any) -> float:
-    """|o| / |theta|: the size of do/dtheta by dimensional analysis alone."""
+def _natural(value: Any, theta: Any, swing: float = 0.0) -> float:
+    """max(|o|, swing) / |theta|: the size of do/dtheta by dimensional analysis, also where o is zero,
+    as the stress of a relaxed cell."""
     size = float(np.max(np.abs(theta), initial=0.0))
-    return float(np.linalg.norm(value)) / size if size > 0.0 else 0.0
+    return max(float(np.linalg.norm(value)), swing) / size if size > 0.0 else 0.0

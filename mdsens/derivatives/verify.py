@@ -5,8 +5,10 @@ Central differences along unit directions, with Richardson's extrapolation:
     D(h) = [o(theta + h) - o(theta - h)] / 2h,    D = (4 D(h/2) - D(h)) / 3
 
 The expected error of D is the truncation |D(h/2) - D(h)| / 3 plus what the noise of o is worth,
-|o| eps cond / h. A packing adds a third kind: within h a contact may open or close, and the
-difference then averages two branches; D(h) and D(h/2) disagree, and the expected error says so.
+1e3 eps s / h, where s is |o|, or how far o swings when particles move by their spacing if that is
+more: the stress of a relaxed cell is nothing but noise, on the scale of a stiffness. A packing adds
+a third kind: within h a contact may open or close, and the difference then averages two branches;
+D(h) and D(h/2) disagree, and the expected error says so.
 """
 
 from __future__ import annotations
@@ -17,13 +19,17 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
-from mdsens.derivatives.kernels import state_of
+from mdsens.derivatives.kernels import Kernels, state_of
 from mdsens.derivatives.named import replaced
 from mdsens.derivatives.request import Request, make_request
 from mdsens.derivatives.sensitivity import sensitivity
-from mdsens.equilibrium import Progress, search
+from mdsens.derivatives.total import swing_of
+from mdsens.equilibrium import Found, Progress, search
+from mdsens.equilibrium.problem import spacing
 from mdsens.errors import NotConverged
+from mdsens.observables.elasticity import WITH_DISPLACEMENTS
 from mdsens.potentials import Potential
 from mdsens.result import Result
 from mdsens.system import System
@@ -118,6 +124,10 @@ class _Differences:
 
     def __init__(self, request: Request, start: System, options: dict[str, Any]):
         self.request, self.start, self.options = request, start, options
+        found = search(request.potential, request.params, start, **options)
+        self._swing = {
+            name: _swing(request, found, f) for name, f in request.differentiable.items()
+        }
 
     def along(self, parameter: str, k: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """(derivative, expected error) by observable, from the first step that is small enough."""
@@ -142,7 +152,8 @@ class _Differences:
             wide = (ends[1.0][name] - ends[-1.0][name]) / (2.0 * h)
             narrow = (ends[0.5][name] - ends[-0.5][name]) / h
             value = (4.0 * narrow - wide) / 3.0
-            noise = 1e3 * np.finfo(float).eps * np.max(np.abs(ends[1.0][name])) / h
+            size = max(float(np.max(np.abs(ends[1.0][name]))), self._swing[name])
+            noise = 1e3 * np.finfo(float).eps * size / h
             out[name] = (value, np.abs(narrow - wide) / 3.0 + noise)
         return out
 
@@ -158,6 +169,15 @@ class _Differences:
             name: np.asarray(f(self.request.potential, params, state))
             for name, f in self.request.differentiable.items()
         }
+
+
+def _swing(request: Request, found: Found, observable: Callable[..., Any]) -> float:
+    """See `swing_of`; 0 for moduli, which do not vanish."""
+    if observable in WITH_DISPLACEMENTS or not request.theta:
+        return 0.0
+    kernels, length = Kernels(found.problem, Partial(observable)), float(spacing(found.setting))
+    n = found.problem.start(found.setting).size
+    return swing_of(kernels, request.theta, found.setting, length, n)
 
 
 def _settled(value: np.ndarray, error: np.ndarray) -> bool:
