@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +22,18 @@ Folder = Annotated[
     Path | None,
     typer.Option(
         "-d", "--shards", metavar="FOLDER", help="Default: <stem>.shards, beside the plan."
+    ),
+]
+
+Task = Annotated[int, typer.Option("--task", min=0, help="Which share is ours.")]
+Tasks = Annotated[int, typer.Option("--ntasks", min=1, help="How many shares there are.")]
+Jobs = Annotated[
+    int, typer.Option("--jobs", min=1, help="Processes, each with a GPU or cores of its own.")
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(
+        "--time-limit", metavar="MINUTES", min=0, help="Begin nothing that would exceed it."
     ),
 ]
 
@@ -51,14 +64,10 @@ def plan(
 def run(
     plan: PlanFile,
     folder: Folder = None,
-    task: Annotated[int, typer.Option("--task", min=0, help="Which share is ours.")] = 0,
-    ntasks: Annotated[int, typer.Option("--ntasks", min=1, help="How many shares.")] = 1,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(
-            "--time-limit", metavar="MINUTES", min=0, help="Begin nothing that takes longer."
-        ),
-    ] = None,
+    task: Task = 0,
+    ntasks: Tasks = 1,
+    jobs: Jobs = 1,
+    time_limit: TimeLimit = None,
 ) -> None:
     """Compute what is not there yet.
 
@@ -67,22 +76,100 @@ def run(
     Exit codes: 0 the share is done (whatever became of its items), 2 bad input, 5 input/output,
     143 stopped before it was done.
     """
+    _work("run", plan, folder, task, ntasks, jobs, time_limit)
+
+
+@app.command()
+def retry(
+    plan: PlanFile,
+    folder: Folder = None,
+    task: Task = 0,
+    ntasks: Tasks = 1,
+    jobs: Jobs = 1,
+    time_limit: TimeLimit = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Also those that failed of themselves.")
+    ] = False,
+) -> None:
+    """Compute batches with failed items again.
+
+    Without --failed only those with internal errors, such as want of memory: what does not converge
+    will not do so the second time, unless another version of mdsens computes it.
+    """
+    _work("retry", plan, folder, task, ntasks, jobs, time_limit, failed)
+
+
+def _work(
+    command: str,
+    plan: Path,
+    folder: Path | None,
+    task: int,
+    ntasks: int,
+    jobs: int,
+    time_limit: float | None,
+    failed: bool = False,
+) -> None:
     from mdsens.cli.environment import configure_jax
     from mdsens.cli.progress import progress_bars
     from mdsens.errors import InputError
     from mdsens.sweeps.items import Items
+    from mdsens.sweeps.processes import run_all
     from mdsens.sweeps.worker import Share, work
 
     if task >= ntasks:
         raise InputError(f"--task: {task} of {ntasks}; tasks count from 0")
     shards = _shards(plan, folder)
     shards.adopt()
+    if jobs > 1:
+        common = [*_command(command, plan, shards), *(["--failed"] if failed else [])]
+        if time_limit is not None:
+            common += ["--time-limit", str(time_limit)]
+        shares = (
+            ["--task", str(task + ntasks * k), "--ntasks", str(ntasks * jobs)] for k in range(jobs)
+        )
+        raise typer.Exit(run_all([[*common, *share] for share in shares]))
     items = Items(shards.plan, plan.parent)
     configure_jax()
     limit = None if time_limit is None else 60.0 * time_limit
+    redo = None if command == "run" else shards.failed_batches(only_internal=not failed)
     with progress_bars() as progress:
-        done = work(shards, items, Share(task, ntasks), limit, progress=progress)
+        done = work(shards, items, Share(task, ntasks), limit, redo, progress)
     typer.echo(f"{done.batches} batches, {done.items} items, {done.failed} of them failed")
+
+
+@app.command()
+def submit(
+    plan: PlanFile,
+    folder: Folder = None,
+    tasks: Annotated[int, typer.Option("--tasks", min=1, help="Of the array.")] = 1,
+    gpus: Annotated[int, typer.Option("--gpus", min=0, help="Of each task.")] = 0,
+    options: Annotated[
+        list[str] | None,
+        typer.Option("--sbatch", metavar="OPTION", help="Such as --time=60. Repeatable."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the script only.")] = False,
+) -> None:
+    """Hand the sweep to Slurm: an array of tasks, each a `sweep run`.
+
+    Tasks that are preempted or run out of time come again; what is done stays done.
+    """
+    from mdsens.sweeps import slurm
+
+    shards = _shards(plan, folder)
+    shards.adopt()
+    gres = [f"--gres=gpu:{gpus}"] if gpus else []
+    output = [f"--output={shards.folder.resolve()}/slurm-%A_%a.out"]
+    jobs = ["--jobs", str(gpus)] if gpus > 1 else []
+    text = slurm.script(
+        [*_command("run", plan, shards), *jobs],
+        slurm.job_name(shards.plan.hash),
+        tasks,
+        [*output, *gres, *(options or ())],
+    )
+    if dry_run:
+        typer.echo(text, nl=False)
+    else:
+        typer.echo(f"submitted job {slurm.submit(text)}")
 
 
 @app.command()
@@ -96,13 +183,15 @@ def status(
     from dataclasses import asdict
 
     from mdsens.cli import tables
+    from mdsens.sweeps import slurm
     from mdsens.sweeps.status import status as look
 
-    found = look(_shards(plan, folder))
+    shards = _shards(plan, folder)
+    found, queued = look(shards), slurm.jobs(slurm.job_name(shards.plan.hash))
     if as_json:
-        typer.echo(json.dumps(asdict(found)))
+        typer.echo(json.dumps({**asdict(found), "slurm": queued}))
     else:
-        tables.print_status(found)
+        tables.print_status(found, queued or {})
 
 
 @app.command()
@@ -133,3 +222,9 @@ def _shards(plan: Path, folder: Path | None) -> Shards:
     from mdsens.sweeps.shards import Shards
 
     return Shards(read_plan(plan), folder or plan.with_suffix(".shards"))
+
+
+def _command(name: str, plan: Path, shards: Shards) -> list[str]:
+    """The same from any folder."""
+    where = [str(plan.resolve()), "--shards", str(shards.folder.resolve())]
+    return [sys.executable, "-m", "mdsens", "sweep", name, *where]

@@ -231,14 +231,16 @@ def _wall_words(provenance: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {float(t):.3g} s" for name, t in times if t is not None)
 
 
-def print_status(status: Status) -> None:
-    """How far a sweep has come."""
+def print_status(status: Status, queued: Mapping[str, int]) -> None:
+    """How far a sweep has come, and its tasks that Slurm knows, by state."""
     table = _rows()
     table.add_row("done", f"{status.done} of {status.items} items")
     for reason, count in status.failed.items():
         table.add_row("failed", f"{count} {reason}")
     batches = f"{status.batches_done} of {status.batches} finished, {status.claimed} under way"
     table.add_row("batches", batches)
+    for state, count in queued.items():
+        table.add_row("slurm", f"{count} {state.lower()}")
     if status.rate and status.seconds_left is not None:
         left = timedelta(seconds=round(status.seconds_left))
         table.add_row("rate", f"{status.rate:.3g} items per second, {left} left")

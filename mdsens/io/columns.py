@@ -142,11 +142,11 @@ class ColumnFile:
         found: dict[str, Form] = {}
         for part in self._parts():
             dataset = self._reader.dataset(part)
-            if dataset.shape != (rows,) or dataset.compression or not dataset.dtype.names:
+            dtype = dataset.dtype
+            if dataset.shape != (rows,) or dataset.compression or dtype.fields is None:
                 raise Refused(f"/{part}: is no table of {rows} rows; compute it again")
             units = json.loads(self._reader.attributes(part)["units"])
-            for name in dataset.dtype.names:
-                field = dataset.dtype[name]
+            for name, (field, *_) in dtype.fields.items():
                 if not _NAME.fullmatch(name) or field.base.kind not in _PADDING or name in found:
                     raise Refused(f"/{part}: {name!r} is no column of ours; compute it again")
                 found[name] = Form(field.base, field.shape, str(units[name]))
@@ -156,17 +156,10 @@ class ColumnFile:
         """All rows, some at a time, as arrays with columns as fields; to be called after `forms`."""
         for part in self._parts():
             dataset = self._reader.dataset(part)
-            step = max(1, _BLOCK // dataset.dtype.itemsize)
-            for k in range(0, len(dataset), step):
+            count = dataset.shape[0]
+            step = max(1, _BLOCK // max(1, dataset.nbytes // max(1, count)))
+            for k in range(0, count, step):
                 yield slice(k, k + step), np.asarray(dataset[k : k + step])
-
-    def values(self, name: str) -> np.ndarray:
-        """One column."""
-        for part in self._parts():
-            dataset = self._reader.dataset(part)
-            if name in (dataset.dtype.names or ()):
-                return np.asarray(dataset[name])
-        raise Refused(f"no column {name}; compute it again")
 
     def _parts(self) -> list[str]:
         return [name for name in self._reader.names("") if re.fullmatch(r"rows\d+", name)]

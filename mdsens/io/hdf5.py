@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from mdsens.errors import OutputError
+from mdsens.errors import MdsensError, OutputError
 from mdsens.files.atomic import write_bytes
 from mdsens.files.inspection import check_regular_file
 
@@ -123,6 +123,8 @@ def opened(path: Path, what: str, sealed: bool = False) -> Iterator[Reader]:
             )
         with h5py.File(path, "r") as file:
             yield Reader(file, size)
+    except MdsensError:
+        raise
     except Refused as refusal:
         raise OutputError(f"{path}: {refusal}") from None
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError) as error:
@@ -180,7 +182,7 @@ class Reader:
         expansion = LARGEST_EXPANSION if dataset.compression else 1
         if _needed_bytes(dataset) > expansion * self._size:
             raise Refused(
-                f"/{place}: claims {dataset.nbytes} bytes, more than the file can hold; "
+                f"/{place}: claims {_needed_bytes(dataset)} bytes, more than the file can hold; "
                 "get the file from whoever computed it"
             )
         if dataset.size and not _is_stored(dataset):
@@ -227,8 +229,9 @@ class Reader:
 
 
 def _needed_bytes(dataset: h5py.Dataset) -> int:
-    chunk = math.prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
-    return max(dataset.nbytes, chunk)
+    # Without making NumPy's description of the type, which takes a while.
+    itemsize = dataset.id.get_type().get_size()
+    return max(math.prod(dataset.shape), math.prod(dataset.chunks or (0,))) * itemsize
 
 
 def _is_stored(dataset: h5py.Dataset) -> bool:

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ import numpy as np
 from mdsens.errors import InputError, OutputError
 from mdsens.files.atomic import write_bytes
 from mdsens.io.columns import Column, ColumnFile, opened_columns, write_columns
-from mdsens.io.hdf5 import read_note
+from mdsens.io.hdf5 import Refused, read_note
 from mdsens.sweeps.plan import Plan
 
 FORMAT = "mdsens shard"
@@ -101,6 +102,12 @@ class Shards:
             return None
         return told if isinstance(told, dict) else None
 
+    def failed_batches(self, only_internal: bool) -> frozenset[int]:
+        """Finished batches with items that failed, whyever or for reasons not their own."""
+        telling = (lambda code: code == "1") if only_internal else (lambda code: code != "0")
+        notes = ((batch, self.note(batch)) for batch in range(len(self.plan.batches)))
+        return frozenset(k for k, note in notes if note and any(map(telling, note["codes"])))
+
     def write(
         self, batch: int, columns: Mapping[str, Column], provenance: Mapping[str, Any]
     ) -> None:
@@ -116,33 +123,33 @@ class Shards:
             "codes": dict(zip(map(str, codes.tolist()), counts.tolist(), strict=True)),
             "seconds": float(columns["provenance/wall_s"].values.sum()),
         }
-        attributes = {
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "plan": self.plan.hash,
-            "batch": batch,
-            "provenance": json.dumps(provenance),
-        }
+        attributes = {**self._identity(batch), "provenance": json.dumps(provenance)}
         write_columns(self.path(batch), columns, attributes, json.dumps(note))
 
     @contextmanager
     def opened(self, batch: int) -> Iterator[ColumnFile]:
-        """The shard of a batch, which is this plan's and holds its items.
+        """The shard of a batch of this plan, which holds its items.
 
         Raises:
             InputError: there is none.
             OutputError: it is damaged, hostile, or another's.
         """
-        path, items = self.path(batch), self.plan.batches[batch]
+        path = self.path(batch)
         with opened_columns(path, "shard") as file:
-            told = tuple(
-                file.attributes.get(k) for k in ("format", "format_version", "plan", "batch")
-            )
-            if told != (FORMAT, FORMAT_VERSION, self.plan.hash, batch):
-                raise OutputError(f"{path}: shard: is not batch {batch} of this plan; run it again")
-            if not np.array_equal(file.values("items/item"), items):
-                raise OutputError(f"{path}: shard: holds other items; run it again")
+            expected = self._identity(batch)
+            if {name: file.attributes.get(name) for name in expected} != expected:
+                raise Refused(f"shard: is not batch {batch} of this plan; run it again")
             yield file
+
+    def _identity(self, batch: int) -> dict[str, Any]:
+        items = self.plan.batches[batch].astype("<i8").tobytes()
+        return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "plan": self.plan.hash,
+            "batch": batch,
+            "items_sha256": hashlib.sha256(items).hexdigest(),
+        }
 
     @property
     def _mark(self) -> Path:

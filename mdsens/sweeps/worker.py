@@ -62,7 +62,7 @@ def work(
     items: Items,
     share: Share,
     time_limit: float | None = None,
-    redo: Callable[[int], bool] = lambda _: False,
+    redo: frozenset[int] | None = None,
     progress: Progress | None = None,
 ) -> Done:
     """Do one's own batches and then those that others have left.
@@ -72,7 +72,7 @@ def work(
 
     Args:
         time_limit: in seconds; no batch is begun that would not end in time.
-        redo: which finished batches to compute again.
+        redo: finished batches to compute again, of the own share, and nothing else.
 
     Raises:
         Interrupted: the time is up, or SIGUSR1 has come; the batch in hand was finished.
@@ -81,13 +81,14 @@ def work(
     """
     done = Done()
     count = len(shards.plan.batches)
-    todo = share.order(count)
+    todo = share.order(count) if redo is None else sorted(filter(share.owns, redo))
     with _request_to_stop() as requested:
         while todo:
             left = []
             for batch in todo:
                 _check_time(shards, done, time_limit, requested)
-                if not _settled(shards, items, batch, share.owns(batch), redo, done):
+                again = redo is not None
+                if not _settled(shards, items, batch, share.owns(batch), again, done):
                     left.append(batch)
                 if progress:
                     progress("sweep", done.batches, count, f"{done.failed} items failed")
@@ -96,13 +97,11 @@ def work(
     return done
 
 
-def _settled(
-    shards: Shards, items: Items, batch: int, own: bool, redo: Callable[[int], bool], done: Done
-) -> bool:
+def _settled(shards: Shards, items: Items, batch: int, own: bool, again: bool, done: Done) -> bool:
     """Whether a batch is finished, by us or by others; false if others are at it."""
 
     def finished() -> bool:
-        return shards.is_done(batch, thorough=own) and not redo(batch)
+        return not again and shards.is_done(batch, thorough=own)
 
     if finished():
         return True
