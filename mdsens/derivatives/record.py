@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -123,6 +124,7 @@ def _provenance(found: Found, minimizer: str) -> dict[str, Any]:
     }
 
 
+@cache  # reading it takes longer than differentiating a small system
 def _version(name: str) -> str | None:
     try:
         return version(name)

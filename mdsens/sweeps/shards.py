@@ -94,13 +94,14 @@ class Shards:
         return True
 
     def note(self, batch: int) -> dict[str, Any] | None:
-        """What a shard says of itself at its end; None if there is none that does."""
-        note = read_note(self.path(batch))
+        """What a shard says of itself at its end: plan, batch, and how many items have which exit
+        code ("codes"); None if there is none that does."""
         try:
-            told = json.loads(note or "")
-        except (ValueError, RecursionError):
+            told = json.loads(read_note(self.path(batch)) or "")
+            codes = {str(int(code)): int(count) for code, count in told["codes"].items()}
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             return None
-        return told if isinstance(told, dict) else None
+        return {**told, "codes": codes}
 
     def failed_batches(self, only_internal: bool) -> frozenset[int]:
         """Finished batches with items that failed, whyever or for reasons not their own."""

@@ -44,11 +44,9 @@ def status(shards: Shards) -> Status:
     codes: Counter[int] = Counter()
     times: list[tuple[float, int]] = []
     for batch, items in enumerate(shards.plan.batches):
-        if shards.is_done(batch, thorough=False):
-            counts = {
-                int(c): int(n) for c, n in (shards.note(batch) or {}).get("codes", {}).items()
-            }
-            codes.update(counts)
+        note = shards.note(batch)
+        if note and shards.is_done(batch, thorough=False):
+            codes.update({int(code): count for code, count in note["codes"].items()})
             times.append((shards.path(batch).stat().st_mtime, len(items)))
     claimed = sum(1 for _ in shards.folder.glob("*.claim"))
     rate = _rate(times) if claimed else None
