@@ -11,7 +11,7 @@ import stat
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from mdsens.errors import InputError
 
@@ -63,28 +63,37 @@ def _not_text(path: Path) -> InputError:
     )
 
 
-def frame_sizes(path: Path, stream: IO[bytes], size: int) -> list[int]:
-    """Particles in each frame of an (ext)xyz file; InputError where a header promises more lines
-    than there are.
+class Frame(NamedTuple):
+    """A frame of an (ext)xyz file: where it starts, in bytes, and how many particles it has."""
+
+    start: int
+    particles: int
+
+
+def find_frames(path: Path, stream: IO[bytes], size: int) -> list[Frame]:
+    """The frames of an (ext)xyz file; InputError where a header promises more lines than there are.
 
     `size` bounds the particles a header may promise before anything is read on its word.
     """
-    frames: list[int] = []
+    frames: list[Frame] = []
+    place = 0
     lines = _lines(path, stream)
     for line in lines:
+        start, place = place, place + len(line)
         if line.lstrip().startswith(b"VEC") and frames:
             continue
         if not line.strip():
             break
         n = _announced(path, line, len(frames))
         _check_count(path, n, size, f"frame {len(frames)}")
-        body = sum(1 for _ in zip(range(n + 1), lines, strict=False))
-        if body < n + 1:
+        body = [len(text) for _, text in zip(range(n + 1), lines, strict=False)]
+        if len(body) < n + 1:
             raise InputError(
                 f"{path}: frame {len(frames)}: says {n} particles, but the file ends after "
-                f"{max(body - 1, 0)}; the file is truncated, write it again"
+                f"{max(len(body) - 1, 0)}; the file is truncated, write it again"
             )
-        frames.append(n)
+        place += sum(body)
+        frames.append(Frame(start, n))
     return frames
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -22,11 +23,12 @@ from ase.io.formats import UnknownFileTypeError, filetype, ioformats, open_with_
 from mdsens.errors import InputError, OutputError
 from mdsens.files.inspection import (
     HEAD_BYTES,
+    Frame,
     check_announced_size,
     check_regular_file,
     check_text,
     faulty_particle,
-    frame_sizes,
+    find_frames,
 )
 from mdsens.system import REDUCED_SYMBOL, System, complete_cell, validate
 from mdsens.units import SYSTEMS
@@ -74,16 +76,42 @@ def particle_counts(path: Path, format: str | None = None) -> list[int]:
     Raises:
         InputError: the file cannot be used; says where and why.
     """
-    size = check_regular_file(path, "structure")
-    name = format or ("extxyz" if path.suffix in XYZ_SUFFIXES else None)
-    if name in FRAME_FORMATS:
-        with path.open("rb") as stream:
-            counts = frame_sizes(path, stream, size)
-        _check_index(path, 0, len(counts))
-        return counts
+    if is_extxyz(path, format):
+        return [frame.particles for frame in Frames(path).frames]
     known = _inspect(path, -1, format)
-    frames = _parse(path, known, slice(None))
-    return [len(atoms) for atoms in (frames if isinstance(frames, list) else [frames])]
+    found = _parse(path, known, slice(None))
+    return [len(atoms) for atoms in (found if isinstance(found, list) else [found])]
+
+
+def is_extxyz(path: Path, format: str | None) -> bool:
+    """Whether a file is extended XYZ by its name or the format given, and not compressed."""
+    name = format or ("extxyz" if path.suffix in XYZ_SUFFIXES else None)
+    return name == "extxyz"
+
+
+class Frames:
+    """An extended XYZ file whose frames are read one by one, without reading the others each time."""
+
+    def __init__(self, path: Path):
+        """Raises InputError: the file cannot be used; says where and why."""
+        size = check_regular_file(path, "structure")
+        with path.open("rb") as stream:
+            self.frames: list[Frame] = find_frames(path, stream, size)
+        _check_index(path, 0, len(self.frames))
+        self._path, self._ends = path, [*(frame.start for frame in self.frames[1:]), size]
+
+    def read(
+        self, index: int = -1, dimension: int | None = None, units: str | None = None
+    ) -> System:
+        """The System of a frame; see `read`."""
+        _check_index(self._path, index, len(self.frames))
+        start, end = self.frames[index].start, self._ends[index]
+        with self._path.open("rb") as stream:
+            stream.seek(start)
+            content = stream.read(end - start)
+        check_text(self._path, BytesIO(content))
+        atoms = _parse(self._path, "extxyz", 0, StringIO(content.decode()))
+        return from_atoms(atoms, dimension=dimension, units=units, source=str(self._path))
 
 
 def from_atoms(
@@ -201,7 +229,7 @@ def _inspect(path: Path, index: int, format: str | None) -> str:
         size = check_text(path, stream)
     with _open(path) as stream:
         if name in FRAME_FORMATS:
-            _check_index(path, index, len(frame_sizes(path, stream, size)))
+            _check_index(path, index, len(find_frames(path, stream, size)))
         else:
             check_announced_size(path, stream.read(HEAD_BYTES), name, size)
     return name
@@ -221,19 +249,22 @@ def _check_index(path: Path, index: int, frames: int) -> None:
         )
 
 
-def _parse(path: Path, format: str, index: int | slice) -> Any:
+def _parse(path: Path, format: str, index: int | slice, stream: IO[str] | None = None) -> Any:
+    """What ASE makes of a file, or of a part of it that is given as `stream`."""
+
     def parse(which: Any) -> Any:
         with warnings.catch_warnings():
             # Deprecations inside ASE are not the business of whoever reads a file.
             warnings.simplefilter("ignore", DeprecationWarning)
-            return ase.io.read(str(path), index=which, format=format, do_not_split_by_at_sign=True)
+            source = str(path) if stream is None else stream
+            return ase.io.read(source, index=which, format=format, do_not_split_by_at_sign=True)
 
     try:
         try:
             return parse(index)
         except (IndexError, AssertionError, StopIteration):
             # Raised for a frame that is not there, but also by broken files: count to tell.
-            if isinstance(index, int):
+            if isinstance(index, int) and stream is None:
                 _check_index(path, index, len(parse(slice(None))))
             raise
     except InputError:

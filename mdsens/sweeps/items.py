@@ -11,6 +11,7 @@ from typing import Any
 
 from mdsens.errors import InputError
 from mdsens.io import spec
+from mdsens.io.structures import Frames, is_extxyz
 from mdsens.io.toml import assign
 from mdsens.sweeps.plan import Plan, file_hash
 from mdsens.system import System
@@ -31,6 +32,7 @@ class Items:
         self._hashes = {file.name: file.sha256 for file in plan.files}
         self._checked: set[str] = set()
         self._last: tuple[Any, System] | None = None
+        self._frames: dict[str, Frames] = {}
 
     def job(self, item: int) -> Job:
         """The job of an item.
@@ -50,8 +52,18 @@ class Items:
         table = checked.tables.system
         # Neighbouring items mostly share a structure.
         if self._last is None or self._last[0] != table:
-            self._last = (table, read_structure(checked))
+            self._last = (table, self._read(checked))
         return self._last[1]
+
+    def _read(self, checked: spec.Spec) -> System:
+        table = checked.tables.system
+        if not is_extxyz(checked.structure, table.format):
+            return read_structure(checked)
+        if table.structure not in self._frames:
+            # Of one file at a time: there may be very many.
+            self._frames = {table.structure: Frames(checked.structure)}
+        frames = self._frames[table.structure]
+        return frames.read(table.index, table.dimension, table.units)
 
     def _check_file(self, name: str) -> None:
         if name in self._checked:

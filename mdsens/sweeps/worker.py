@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import Any
 
 from mdsens.errors import Interrupted
 from mdsens.io.results import versions
-from mdsens.sweeps.claims import claimed
+from mdsens.sweeps.claims import claimed, owner
 from mdsens.sweeps.compute import compute
 from mdsens.sweeps.items import Items
 from mdsens.sweeps.outcomes import Outcome, columns_of
@@ -126,9 +125,11 @@ def _check_time(
 
 
 def _provenance(outcomes: list[Outcome]) -> dict[str, Any]:
+    host, _, task = owner().split()
     devices = {o.result.provenance["device"]: None for o in outcomes if o.result}
     return {
-        "host": socket.gethostname(),
+        "host": host,
+        "task": task,
         "device": ", ".join(devices),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **{f"version_{name.replace('-', '_')}": number for name, number in versions().items()},

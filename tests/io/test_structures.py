@@ -12,7 +12,7 @@ import pytest
 from ase.constraints import FixAtoms, FixBondLength, FixCartesian
 
 from mdsens.errors import InputError, OutputError
-from mdsens.io.structures import read, to_atoms, write_extxyz
+from mdsens.io.structures import Frames, particle_counts, read, to_atoms, write_extxyz
 from tests.io.handmade import HEADER, N, extxyz
 
 PAIR = ["X 0 0 0 A 1.0", "X 1 1 0 A 1.0"]
@@ -250,3 +250,35 @@ OTHER = {
 @pytest.mark.parametrize("content, name, options, telling", OTHER.values(), ids=OTHER)
 def test_bad_files_of_other_formats(refused, content, name, options, telling):
     assert telling in refused(content, name, **options)
+
+
+def test_frames_are_the_ones_that_are_read(tmp_path):
+    rows = extxyz().splitlines()[2:]
+    frames = [extxyz(rows[:n]) for n in (16, 3, 8)]
+    path = tmp_path / "many.extxyz"
+    path.write_text("".join(frames))
+    assert particle_counts(path) == [16, 3, 8]
+    many = Frames(path)
+    for index in (0, 1, 2, -1, -3):
+        one, other = many.read(index), read(path, index)
+        assert np.array_equal(one.positions, other.positions)
+        assert np.array_equal(one.columns["diameter"], other.columns["diameter"])
+        assert (one.pbc, one.species, one.source) == (other.pbc, other.species, other.source)
+    for index in (3, -4):
+        with pytest.raises(InputError, match=f"no frame {index}"):
+            many.read(index)
+
+
+def test_a_bad_frame_among_good_ones(tmp_path):
+    path = tmp_path / "many.extxyz"
+    path.write_text(extxyz() + extxyz().replace("1.05", "one"))
+    many = Frames(path)
+    assert many.read(0).n_particles == 16
+    with pytest.raises(InputError, match="could not convert"):
+        many.read(1)
+
+
+def test_particles_of_other_formats(tmp_path):
+    atoms = ase.build.bulk("Ar", "fcc", a=5.3, cubic=True)
+    ase.io.write(tmp_path / "x.cif", atoms)
+    assert particle_counts(tmp_path / "x.cif") == [4]
