@@ -13,7 +13,7 @@ import numpy as np
 
 from mdsens.ensembles.buckets import Member, buckets
 from mdsens.ensembles.search import Ended, minima
-from mdsens.ensembles.stacks import row, stacked
+from mdsens.ensembles.stacks import batch_size, row, stacked
 from mdsens.equilibrium import Progress
 from mdsens.equilibrium.derivative import differentiable, prepare
 from mdsens.equilibrium.linearized import backbone
@@ -109,7 +109,8 @@ def relax_ensemble(
         params: one set for each system.
         systems: the starts.
         minimizer, fmax, max_steps, cell, pressure: as for `relax`; each minimum is polished.
-        batch: systems at a time. 64 suits a processor with a few cores; a GPU wants thousands.
+        batch: systems at a time. 64 suits a processor with a few cores; a GPU wants thousands. They
+            are spread over all devices of this process.
         progress: called as progress(stage, done, total, text).
 
     Raises:
@@ -146,10 +147,11 @@ def _where(found: Ended, start: System) -> System:
 
 
 def _batches(problem: Problem, ended: list[Ended], count: int) -> Iterator[Batch]:
+    count = batch_size(count, len(ended))
     for k in range(0, len(ended), count):
         part = ended[k : k + count]
         # A short one repeats its last member, for the sake of the shape.
-        full = part + part[-1:] * (min(count, len(ended)) - len(part))
+        full = part + part[-1:] * (count - len(part))
         yield Batch(
             problem,
             tuple(found.member for found in part),

@@ -12,7 +12,7 @@ import numpy as np
 
 from mdsens.ensembles.buckets import Bucket, Member
 from mdsens.ensembles.slots import Descended, descents
-from mdsens.ensembles.stacks import Lists, row, stacked
+from mdsens.ensembles.stacks import Lists, batch_size, row, stacked
 from mdsens.equilibrium.eager import find_minimum
 from mdsens.equilibrium.linearized import solver_for
 from mdsens.equilibrium.newton import measure, polish_traced
@@ -38,7 +38,7 @@ class Ended:
 def minima(bucket: Bucket, plan: Plan, pressure: float, count: int) -> Iterator[Ended]:
     """The minima of all members, in no particular order."""
     problem, lists = bucket.problem, Lists(bucket.problem, pressure)
-    count = min(count, len(bucket.members))
+    count = batch_size(count, len(bucket.members))
     arrivals = descents(bucket, plan, lists, count)
     while group := list(islice(arrivals, count)):
         yield from (_ended(d, d.setting, np.nan, 0, plan) for d in group if d.lost)

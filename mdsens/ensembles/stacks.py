@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from mdsens.ensembles.buckets import Member
 from mdsens.equilibrium.problem import Problem, Setting
@@ -22,13 +23,28 @@ def row(tree: Any, k: int) -> Any:
     return jax.tree.map(lambda x: x[k], tree)
 
 
+def batch_size(count: int, members: int) -> int:
+    """How many members to take at a time, at most `count`: a multiple of the number of devices, if
+    that many are there."""
+    size, devices = min(count, members), jax.local_device_count()
+    return size - size % devices if size >= devices else size
+
+
 def stacked(settings: Sequence[Setting]) -> Setting:
-    """Settings as one with an axis of members in front; their lists may have different room."""
+    """Settings as one with an axis of members in front; their lists may have different room.
+
+    Where there are several devices, each has its part of the members.
+    """
     room = max(len(s.neighbors.valid) for s in settings)
     tables = [s.neighbors.table for s in settings]
     width = max(0 if t is None else t.shape[1] for t in tables)
     alike = [replace(s, neighbors=_widened(s.neighbors, room, width)) for s in settings]
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *alike)
+    whole = jax.tree.map(lambda *leaves: np.stack(leaves), *alike)
+    devices = jax.local_devices()
+    if len(devices) == 1 or len(settings) % len(devices):
+        return whole
+    mesh = Mesh(np.array(devices), ("members",))
+    return jax.device_put(whole, NamedSharding(mesh, PartitionSpec("members")))
 
 
 class Lists:
