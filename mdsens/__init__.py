@@ -23,6 +23,7 @@ _NAMES = {
     "relax": "mdsens.equilibrium",
     "saddle": "mdsens.equilibrium",
     "relax_ensemble": "mdsens.ensembles",
+    "ensemble_sensitivity": "mdsens.ensembles",
     "energy": "mdsens.observables",
     "pressure": "mdsens.observables",
     "stress": "mdsens.observables",

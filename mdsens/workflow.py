@@ -133,6 +133,44 @@ def sensitivity(job: Job, progress: Progress | None = None) -> Result:
     return _compute(job, derivatives.sensitivity, positions=positions, progress=progress)
 
 
+def sensitivities(jobs: Sequence[Job]) -> list[Result | NotConverged | DerivativeUndefined]:
+    """The same of many jobs that differ in structure and parameters only, in one batch; see
+    `mdsens.ensembles.ensemble_sensitivity`. Errors are returned, not raised."""
+    from mdsens.ensembles import ensemble_sensitivity
+
+    tables = jobs[0].spec.tables
+    relax = tables.relax
+    found = ensemble_sensitivity(
+        _potential(jobs[0]),
+        [dict(job.parameters) for job in jobs],
+        [job.system for job in jobs],
+        observables=tables.sensitivity.observables,
+        wrt=tables.sensitivity.wrt,
+        batch=len(jobs),
+        minimizer=relax.minimizer,
+        fmax=relax.fmax,
+        max_steps=relax.max_steps,
+    )
+    return [
+        type(one)(f"{job.spec.path}: {one}", one.result) if isinstance(one, MdsensError) else one
+        for job, one in zip(jobs, found, strict=True)
+    ]
+
+
+def can_be_batched(job: Job) -> bool:
+    """Whether `sensitivities` does all that a job asks for."""
+    from mdsens.ensembles import can_be_batched
+
+    tables = job.spec.tables
+    return (
+        tables.relax.cell == "fixed"
+        and tables.relax.polish
+        and tables.sensitivity.solver == "auto"
+        and not tables.sensitivity.positions
+        and can_be_batched(_potential(job), job.system, tables.sensitivity.observables)
+    )
+
+
 def verify(job: Job, progress: Progress | None = None) -> list[Any]:
     """What mdsens.verify says about a job: one row per derivative component."""
     from mdsens import derivatives
@@ -143,14 +181,11 @@ def verify(job: Job, progress: Progress | None = None) -> list[Any]:
 def _compute(job: Job, function: Callable[..., Any], **keywords: Any) -> Any:
     import jax
 
-    from mdsens import potentials
-
     tables = job.spec.tables
     wanted = tables.sensitivity
-    potential = getattr(potentials, job.entry.class_name)(**tables.potential.options)
     try:
         return function(
-            potential,
+            _potential(job),
             jax.tree.map(jax.numpy.asarray, dict(job.parameters)),
             job.system,
             observables=wanted.observables,
@@ -164,6 +199,12 @@ def _compute(job: Job, function: Callable[..., Any], **keywords: Any) -> Any:
         raise type(error)(f"{job.spec.path}: {error}", error.result) from error
     except MdsensError as error:
         raise type(error)(f"{job.spec.path}: {error}") from error
+
+
+def _potential(job: Job) -> Any:
+    from mdsens import potentials
+
+    return getattr(potentials, job.entry.class_name)(**job.spec.tables.potential.options)
 
 
 def _check_combination(tables: spec.RunTables, system: System) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -57,24 +58,56 @@ class Answer(NamedTuple):
     residual: float
 
 
-@dataclass(frozen=True, eq=False)
-class Linearization:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Diagnosed(ABC):
+    """A state whose certificate can be written.
+
+    Attributes:
+        rattlers: (N,) bool.
+        zero_modes: rigid motions removed.
+        why: which linear solver and why, in words.
+        largest: the largest curvature.
+        lowest: lowest eigenvalues on the complement.
+        negative: how many eigenvalues are below zero there.
+        sound: rattlers carry no load.
+    """
+
+    rattlers: np.ndarray
+    zero_modes: int
+    why: str
+    largest: float
+    lowest: np.ndarray
+    negative: int
+    sound: bool
+
+    @property
+    def unexplained(self) -> int:
+        """Eigenvalues that are zero without a rigid motion or rattler to explain them."""
+        return int(np.sum(np.abs(self.lowest) <= _ZERO * self.largest))
+
+    @property
+    def condition(self) -> float:
+        """Of H on the complement; 1 where nothing is left to move."""
+        lowest = float(np.min(np.abs(self.lowest), initial=self.largest))
+        return self.largest / max(lowest, 1e-300)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Diagnosis(Diagnosed):
+    """No more than that."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Linearization(Diagnosed):
     """(P H P)^+ at a state, ready to be applied.
 
     Attributes:
         problem, setting: the state is z = 0; rattlers' contacts are out of the list.
         near: the setting with those pairs only that interact, for the potential's own derivatives.
         projector: P.
-        rattlers: (N,) bool.
-        zero_modes: rigid motions removed.
         operator: H by its action, with blocks and, if assembled, the matrix.
         solver: what has been made of the matrix, or a solver that needs none.
-        why: which and why, in words.
-        largest: the largest curvature.
         length: the particle spacing.
-        lowest: lowest eigenvalues on the complement.
-        negative: how many eigenvalues are below zero there.
-        sound: rattlers carry no load.
         answers: to strains that have been asked for.
     """
 
@@ -82,16 +115,9 @@ class Linearization:
     setting: Setting
     near: Setting
     projector: Projector
-    rattlers: np.ndarray
-    zero_modes: int
     operator: Operator
     solver: Any
-    why: str
-    largest: float
     length: float
-    lowest: np.ndarray
-    negative: int
-    sound: bool
     answers: list[Answer] = field(default_factory=list)
 
     def solve(self, rhs: Any, rtol: float | None = None) -> tuple[np.ndarray, float]:
@@ -134,17 +160,6 @@ class Linearization:
         kept = x * mask
         return kept - basis @ (basis.T @ kept)
 
-    @property
-    def unexplained(self) -> int:
-        """Eigenvalues that are zero without a rigid motion or rattler to explain them."""
-        return int(np.sum(np.abs(self.lowest) <= _ZERO * self.largest))
-
-    @property
-    def condition(self) -> float:
-        """Of H on the complement; 1 where nothing is left to move."""
-        lowest = float(np.min(np.abs(self.lowest), initial=self.largest))
-        return self.largest / max(lowest, 1e-300)
-
 
 def linearize(
     problem: Problem, setting: Setting, solver: str, rtol: float, spent: Inverse | None = None
@@ -170,8 +185,10 @@ def linearize(
     start = np.random.default_rng(0).normal(size=operator.size)
     largest, length = largest_eigenvalue(operator.on_host, start), float(spacing(setting))
     return Linearization(
-        problem, here.setting, near, projector, np.asarray(here.rattlers), int(zero_modes(projector)),
-        operator, chosen, why, largest, length, spectrum.values, spectrum.negative, bool(here.sound),
+        problem=problem, setting=here.setting, near=near, projector=projector, operator=operator,
+        solver=chosen, length=length, rattlers=np.asarray(here.rattlers),
+        zero_modes=int(zero_modes(projector)), why=why, largest=largest, lowest=spectrum.values,
+        negative=spectrum.negative, sound=bool(here.sound),
     )  # fmt: skip
 
 

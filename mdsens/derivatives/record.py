@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mdsens.derivatives.linearization import Linearization
+from mdsens.derivatives.linearization import Diagnosed
 from mdsens.derivatives.named import plain
 from mdsens.derivatives.request import Request
 from mdsens.derivatives.total import Total
@@ -65,7 +65,7 @@ def derivative_records(
 
 
 def certificate(
-    line: Linearization, found: Found, derivatives: Derivatives, outcome: str
+    line: Diagnosed, found: Found, derivatives: Derivatives, outcome: str
 ) -> Certificate:
     """The certificate of a converged state."""
     totals = [t for by in derivatives.values() for _, t, _ in by.values()]

@@ -12,6 +12,7 @@ from mdsens.derivatives.bound import bound
 from mdsens.derivatives.kernels import measured
 from mdsens.derivatives.linearization import (
     ROUGH,
+    Diagnosed,
     Linearization,
     linearize,
     newton_correction,
@@ -101,12 +102,12 @@ def sensitivity(
     result = replace(
         result,
         sensitivity=derivative_records(request, derivatives),
-        certificate=certificate(line, found, derivatives, _praise(line)),
+        certificate=certificate(line, found, derivatives, praise(line)),
     )
     return timed(result, clock, relax_seconds, rest.working)
 
 
-def why_undefined(line: Linearization) -> str:
+def why_undefined(line: Diagnosed) -> str:
     """The sentence that forbids derivatives at this state, or nothing."""
     lowest = float(np.min(line.lowest)) if line.lowest.size else np.inf
     if line.unexplained:
@@ -129,7 +130,8 @@ def why_undefined(line: Linearization) -> str:
     return ""
 
 
-def _praise(line: Linearization) -> str:
+def praise(line: Diagnosed) -> str:
+    """The outcome of a state that has derivatives."""
     removed = int(line.rattlers.sum())
     extra = f", {removed} rattler{'s' if removed != 1 else ''} removed" if removed else ""
     return f"stable minimum; {line.zero_modes} rigid zero modes{extra}"

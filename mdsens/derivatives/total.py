@@ -61,9 +61,9 @@ def adjoint(
     residual = max(residual, missed)
     swing = line.length * float(np.linalg.norm(v0))
     return {
-        n: _total(
-            line, parts0[n] - work0[n], parts1[n] - work1[n], residual,
-            _natural(value, theta[n], swing),
+        n: total(
+            line.condition, parts0[n] - work0[n], parts1[n] - work1[n], residual,
+            natural(value, theta[n], swing),
             # What cancels between the direct part and the response loses relative accuracy.
             parts0[n],
         )
@@ -78,8 +78,12 @@ def envelope(
     kernels = Kernels(line.problem, Partial(observable))
     value, _, here = kernels.slopes(np.zeros_like(correction), theta, line.setting)
     _, _, there = kernels.slopes(correction, theta, line.setting)
-    floor = 4.0 * np.finfo(float).eps
-    return {n: _difference(here[n], there[n], 0.0, _natural(value, theta[n]), floor) for n in theta}
+    return {n: minimised(here[n], there[n], natural(value, theta[n])) for n in theta}
+
+
+def minimised(here: Any, there: Any, scale: float) -> Total:
+    """A derivative of what is minimised, from its values at the state and one step further."""
+    return _difference(here, there, 0.0, scale, 4.0 * np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def forward(
     # Moduli do not vanish, and cost too much to be asked once more.
     moduli = observable in WITH_DISPLACEMENTS
     swing = 0.0 if moduli else swing_of(at_z0, theta, setting, line.length, len(z0))
-    return _total(line, a, b, residual, _natural(value, theta[name], swing), a)
+    return total(line.condition, a, b, residual, natural(value, theta[name], swing), a)
 
 
 def position_total(line: Linearization, found: Response, parameter: Any, coordinates: int) -> Total:
@@ -148,7 +152,7 @@ def position_total(line: Linearization, found: Response, parameter: Any, coordin
     """
     here, there = (_moved(line, z, coordinates) for z in (found.z, found.refined))
     lengths = np.full(here.shape, line.length)
-    return _total(line, here, there, found.residual, _natural(lengths, parameter), here)
+    return total(line.condition, here, there, found.residual, natural(lengths, parameter), here)
 
 
 def swing_of(kernels: Kernels, theta: Theta, setting: Setting, length: float, n: int) -> float:
@@ -203,12 +207,19 @@ def change(line: Linearization, z: np.ndarray, x: np.ndarray, rhs: Any) -> np.nd
     return line.solve(line.remainder(rhs, product), ROUGH)[0]
 
 
-def _total(
-    line: Linearization, here: Any, there: Any, residual: float, scale: float, parts: Any
+def total(
+    condition: float, here: Any, there: Any, residual: float, scale: float, parts: Any
 ) -> Total:
+    """A derivative from its values at the state and one step further, of a solved response.
+
+    Args:
+        condition: of the Hessian.
+        scale: the natural size of such a derivative.
+        parts: what the response was added to.
+    """
     # Round-off of a solve grows with the condition number; cancellation between the direct part and
     # the response makes it larger still, relative to what is left.
-    floor = np.finfo(float).eps * line.condition
+    floor = np.finfo(float).eps * condition
     size = float(np.linalg.norm(here))
     grown = max(1.0, float(np.linalg.norm(parts)) / size) if size > 0.0 else 1.0
     return _difference(here, there, residual, scale, floor * grown)
@@ -224,7 +235,7 @@ def _difference(here: Any, there: Any, residual: float, scale: float, floor: flo
     return Total(here, residual, floor + change / size)
 
 
-def _natural(value: Any, theta: Any, swing: float = 0.0) -> float:
+def natural(value: Any, theta: Any, swing: float = 0.0) -> float:
     """max(|o|, swing) / |theta|: the size of do/dtheta by dimensional analysis, also where o is zero,
     as the stress of a relaxed cell."""
     size = float(np.max(np.abs(theta), initial=0.0))

@@ -1,16 +1,17 @@
-"""Computing a batch."""
+"""Computing a batch: at once where that is possible, else one by one in a process that is warm."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 
-from mdsens.errors import DerivativeUndefined, InputError, NotConverged, OutputError
+from mdsens.errors import DerivativeUndefined, MdsensError, NotConverged, OutputError
 from mdsens.result import Result
 from mdsens.sweeps.items import Items, StaleFile
 from mdsens.sweeps.outcomes import Outcome
-from mdsens.workflow import sensitivity
+from mdsens.workflow import Job, can_be_batched, sensitivities, sensitivity
 
 
 def compute(items: Items, batch: np.ndarray) -> list[Outcome]:
@@ -19,26 +20,42 @@ def compute(items: Items, batch: np.ndarray) -> list[Outcome]:
     Raises:
         StaleFile: a file is not what it was when the plan was made.
     """
-    return [_outcome(items, int(item)) for item in batch]
-
-
-def _outcome(items: Items, item: int) -> Outcome:
+    made = {int(item): _attempted(lambda item=item: items.job(int(item))) for item in batch}
+    jobs = {item: job for item, job in made.items() if isinstance(job, Job)}
     start = time.perf_counter()
+    if jobs and not items.one_by_one and all(map(can_be_batched, jobs.values())):
+        together = _attempted(lambda: sensitivities(list(jobs.values())))
+        ends = together if isinstance(together, list) else [together] * len(jobs)
+        seconds = (time.perf_counter() - start) / len(jobs)
+        spent = dict.fromkeys(jobs, seconds)
+        made |= dict(zip(jobs, ends, strict=True))
+    else:
+        spent = {}
+        for item, job in jobs.items():
+            start = time.perf_counter()
+            made[item] = _attempted(lambda job=job: sensitivity(job))
+            spent[item] = time.perf_counter() - start
+    return [_outcome(items, end, spent.get(item, 0.0)) for item, end in made.items()]
 
-    def ended(code: int, sentence: str, result: object = None) -> Outcome:
-        found = result if isinstance(result, Result) else None
-        # Where the sweep lies says nothing about the item.
-        told = sentence.replace(f"{items.folder}/", "")
-        return Outcome(code, told, found, time.perf_counter() - start)
 
+def _attempted(act: Callable[[], object]) -> object:
+    """What an act returns or raises; one item, whatever is wrong with it, does not end the others."""
     try:
-        result = sensitivity(items.job(item))
-        return ended(0, result.certificate.outcome, result)
+        return act()
     except (StaleFile, OutputError):
         raise
-    except (NotConverged, DerivativeUndefined) as error:
-        return ended(error.exit_code, str(error), error.result)
-    except InputError as error:
-        return ended(error.exit_code, str(error))
-    except Exception as error:  # one item, whatever is wrong with it, does not end the others
-        return ended(1, f"internal: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    except Exception as error:
+        return error
+
+
+def _outcome(items: Items, end: object, seconds: float) -> Outcome:
+    if isinstance(end, Result):
+        return Outcome(0, end.certificate.outcome, end, seconds)
+    # Where the sweep lies says nothing about the item.
+    sentence = " ".join(str(end).replace(f"{items.folder}/", "").split())
+    if isinstance(end, NotConverged | DerivativeUndefined):
+        known = end.result if isinstance(end.result, Result) else None
+        return Outcome(end.exit_code, sentence, known, seconds)
+    if isinstance(end, MdsensError):
+        return Outcome(end.exit_code, sentence, None, seconds)
+    return Outcome(1, f"internal: {type(end).__name__}: {sentence[:300]}", None, seconds)

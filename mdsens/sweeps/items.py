@@ -34,6 +34,11 @@ class Items:
         self._last: tuple[Any, System] | None = None
         self._frames: dict[str, Frames] = {}
 
+    @property
+    def one_by_one(self) -> bool:
+        """Whether the plan wants every item computed alone."""
+        return self._plan.batch == 1
+
     def job(self, item: int) -> Job:
         """The job of an item.
 

@@ -43,12 +43,14 @@ def status(shards: Shards) -> Status:
     shards.check()
     codes: Counter[int] = Counter()
     times: list[tuple[float, int]] = []
+    claimed = 0
     for batch, items in enumerate(shards.plan.batches):
         note = shards.note(batch)
         if note and shards.is_done(batch, thorough=False):
             codes.update({int(code): count for code, count in note["codes"].items()})
             times.append((shards.path(batch).stat().st_mtime, len(items)))
-    claimed = sum(1 for _ in shards.folder.glob("*.claim"))
+        else:
+            claimed += shards.claim(batch).exists()
     rate = _rate(times) if claimed else None
     left = shards.plan.items - sum(n for _, n in times)
     return Status(

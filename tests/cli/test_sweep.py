@@ -16,6 +16,8 @@ base = "run.toml"
 [axes]
 potential.parameters.epsilon = [1.0, 2.0]
 system.structure = ["discs.extxyz", "bad.extxyz"]
+[plan]
+batch = 1
 """
 
 
@@ -51,6 +53,23 @@ def test_the_same_as_one_by_one(mdsens, sweep_toml, tmp_path):
                 assert file[f"sensitivity/{of}"].attrs["units"] == derivative.units
         assert file["certificate/lambda_min"][1, 0] == alone.certificate.lambda_min
         assert np.isnan(file["certificate/lambda_min"][1, 1])
+
+
+def test_in_batches_the_same_to_rounding(mdsens, sweep_toml, tmp_path):
+    (tmp_path / "sweep.toml").write_text(SWEEP_TOML.replace("batch = 1", "batch = 4"))
+    for command in (("plan", sweep_toml), ("run", "sweep.plan"), ("merge", "sweep.plan")):
+        assert mdsens("sweep", *command).code == 0
+    assert mdsens("run", "run.toml", "--set", "potential.parameters.epsilon=2.0").code == 0
+    alone = read_result(tmp_path / "run.h5")
+    with h5py.File(tmp_path / "sweep.h5") as file:
+        assert file["items/exit_code"][()].tolist() == [[0, 2], [0, 2]]
+        for observable, derivatives in alone.sensitivity.items():
+            for name, derivative in derivatives.items():
+                found = file[f"sensitivity/{observable}/{name}"][1, 0]
+                assert np.allclose(found, derivative.value, rtol=1e-9, atol=1e-12)
+                assert 0 < file[f"derivative_error/{observable}/{name}"][1, 0] < 1e-9
+        assert file["certificate/lambda_min"][1, 0] == pytest.approx(alone.certificate.lambda_min)
+        assert file["certificate/outcome"].asstr()[1, 0] == alone.certificate.outcome
 
 
 def test_what_is_refused(refused, mdsens, sweep_toml):

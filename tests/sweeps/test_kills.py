@@ -101,9 +101,6 @@ def test_kill(start, planned, tmp_path, rng, fake, work):
     assert work(Shards(plan, tmp_path / "wild")).batches > 0
     work(Shards(plan, tmp_path / "calm"))
     assert data(plan, tmp_path / "wild") == data(plan, tmp_path / "calm")
-    # Nothing is left of those that were killed but what they were about to write.
-    left = {p.suffix for p in (tmp_path / "wild").iterdir()}
-    assert left <= {"", ".h5", ".tmp"}
 
 
 @pytest.mark.slow
