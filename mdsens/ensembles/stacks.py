@@ -38,7 +38,7 @@ def stacked(settings: Sequence[Setting]) -> Setting:
     room = max(len(s.neighbors.valid) for s in settings)
     tables = [s.neighbors.table for s in settings]
     width = max(0 if t is None else t.shape[1] for t in tables)
-    alike = [replace(s, neighbors=_widened(s.neighbors, room, width)) for s in settings]
+    alike = [replace(s, neighbors=s.neighbors.widened(room, width)) for s in settings]
     whole = jax.tree.map(lambda *leaves: np.stack(leaves), *alike)
     devices = jax.local_devices()
     if len(devices) == 1 or len(settings) % len(devices):
@@ -73,18 +73,3 @@ class Lists:
         pairs = replace(pairs, reference_positions=positions, types=member.system.types)
         tabled = self._problem.potential.tabled(member.params, pairs, positions, cell)
         return jax.tree.map(np.asarray, tabled)
-
-
-def _widened(pairs: Pairs, room: int, width: int) -> Pairs:
-    more = (0, room - len(pairs.valid))
-    table = pairs.table
-    if table is not None:
-        table = np.pad(table, ((0, 0), (0, width - table.shape[1])), constant_values=-1)
-    return replace(
-        pairs,
-        i=np.pad(pairs.i, more),
-        j=np.pad(pairs.j, more),
-        shift=np.pad(pairs.shift, (more, (0, 0))),
-        valid=np.pad(pairs.valid, more),
-        table=table,
-    )

@@ -117,7 +117,9 @@ class Calculator(calculator.Calculator):
         pairs = pair_list(system, radius, 0 if old is None else len(old.valid))
         pairs = jax.tree.map(jnp.asarray, pairs)
         new = self._potential.tabled(self._params, pairs, system.positions, system.cell)
-        return new if old is None else _as_wide_as(old, new)
+        # A table that does not shrink, for compiled code to be used again.
+        width = 0 if old is None or old.table is None else old.table.shape[1]
+        return new.widened(0, width)
 
     def _stress(self, system: System, state: Configuration) -> np.ndarray:
         if system.dimension != 3 or not all(system.pbc):
@@ -134,14 +136,6 @@ def _words(given: Mapping[str, Any]) -> Iterator[str]:
             yield from _words(value)
         elif isinstance(value, str):
             yield value
-
-
-def _as_wide_as(old: Pairs, new: Pairs) -> Pairs:
-    """The new list with a table that does not shrink, for compiled code to be used again."""
-    if new.table is None:
-        return new
-    spare = max(0, old.table.shape[1] - new.table.shape[1])
-    return replace(new, table=jnp.pad(new.table, ((0, 0), (0, spare)), constant_values=-1))
 
 
 @partial(jax.jit, static_argnums=0)

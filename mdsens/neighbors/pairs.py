@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mdsens.system import System
 
@@ -104,6 +105,23 @@ class Pairs:
         moved = moved - jnp.mean(moved, axis=0, keepdims=True)
         strain = jnp.linalg.norm(deformation - jnp.eye(cell.shape[0]), ord="fro")
         return 2.0 * jnp.sqrt(jnp.max(jnp.sum(moved**2, axis=1))) + self.radius * strain
+
+    def widened(self, room: int, width: int) -> Pairs:
+        """The same list with places for `room` pairs and `width` neighbours in the table, at least;
+        concrete numbers only."""
+        more = (0, max(0, room - len(self.valid)))
+        table = self.table
+        if table is not None:
+            spare = max(0, width - table.shape[1])
+            table = np.pad(table, ((0, 0), (0, spare)), constant_values=-1)
+        return replace(
+            self,
+            i=np.pad(self.i, more),
+            j=np.pad(self.j, more),
+            shift=np.pad(self.shift, (more, (0, 0))),
+            valid=np.pad(self.valid, more),
+            table=table,
+        )
 
     def without(self, removed: jax.Array) -> Pairs:
         """The list less all pairs of the particles marked in `removed` (N,)."""

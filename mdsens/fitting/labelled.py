@@ -1,0 +1,182 @@
+"""Energies, forces and stresses of structures that somebody else has computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mdsens.errors import InputError
+from mdsens.fitting.prediction import Group, grouped, predicted, reach
+from mdsens.fitting.space import Space
+from mdsens.fitting.targets import ENERGY_SHIFT, Outcome, Target, has_shift, of_potential
+from mdsens.potentials import Potential
+from mdsens.system import System
+
+KINDS = ("energy", "force", "stress")
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What is known of one structure; None where it is not.
+
+    Attributes:
+        energy: of all particles, ().
+        forces: (N, d).
+        stress: (d, d), positive in tension.
+    """
+
+    energy: float | None = None
+    forces: np.ndarray | None = None
+    stress: np.ndarray | None = None
+
+
+class _Rows(NamedTuple):
+    """Of each value: its kind and structure, place in that structure's prediction, what is wanted,
+    and sigma."""
+
+    kind: np.ndarray
+    structure: np.ndarray
+    place: np.ndarray
+    wanted: np.ndarray
+    sigma: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled(Target):
+    """Energies per particle, force components and stress components of structures.
+
+    With `energy_shift`, a Table per species among the parameters, that is added to the energy of each
+    particle: first principles count energies from another zero than potentials do.
+
+    Attributes:
+        name: of the data.
+        systems, data: the structures and what is known of them.
+        energy, forces, stress: standard deviations, of the energy per particle, a force component and
+            a stress component; infinite ones leave the kind out.
+
+    Raises:
+        InputError: nothing to compare with, or labels whose shapes are not those of the structure.
+    """
+
+    name: str
+    systems: Sequence[System]
+    data: Sequence[Labels]
+    energy: float = 1e-3
+    forces: float = 0.05
+    stress: float = np.inf
+    _groups: dict[Any, list[Group]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.systems) != len(self.data):
+            raise InputError(
+                f"{self.name}: {len(self.systems)} structures and {len(self.data)} sets of labels; "
+                "give one set for each"
+            )
+        if not len(self.wanted):
+            raise InputError(
+                f"{self.name}: no energies, forces or stresses to compare with; give structures with "
+                "labels, and finite deviations for them"
+            )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        rows = zip(self._rows.kind, self._rows.structure, strict=True)
+        return tuple(f"{KINDS[kind]} of {self.name}[{k}]" for kind, k in rows)
+
+    @property
+    def kinds(self) -> np.ndarray:
+        """(m,) the place in KINDS of each value."""
+        return self._rows.kind
+
+    @property
+    def wanted(self) -> np.ndarray:
+        return self._rows.wanted
+
+    @property
+    def sigma(self) -> np.ndarray:
+        return self._rows.sigma
+
+    def evaluate(
+        self, potential: Potential, space: Space, u: np.ndarray, memory: tuple[np.ndarray, ...] = ()
+    ) -> Outcome:
+        params = space.params(u)
+        tangents = jax.vmap(lambda e: jax.jvp(space.params, (u,), (e,))[1])(np.eye(space.size))
+        values, jacobian = self._predicted(potential, of_potential(params), of_potential(tangents))
+        k, at = self._rows.structure, self._rows.place
+        flat = np.concatenate([[0], np.cumsum([len(v) for v in values])])[k] + at
+        values, jacobian = np.concatenate(values)[flat], np.concatenate(jacobian)[flat]
+        if has_shift(params):
+            shift, by_u = self._shift(params), self._shift(tangents)
+            energies = self._rows.kind == 0
+            values[energies] += shift[k[energies]]
+            jacobian[energies] += by_u.T[k[energies]]
+        return Outcome(values, jacobian)
+
+    def part(self, name: str, places: Sequence[int]) -> Labelled:
+        """Some of the structures."""
+        return Labelled(
+            name, [self.systems[k] for k in places], [self.data[k] for k in places],
+            self.energy, self.forces, self.stress,
+        )  # fmt: skip
+
+    def _predicted(
+        self, potential: Potential, params: Any, tangents: Any
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Of each structure its prediction (1 + N d + d d,) and (..., k)."""
+        radius = reach(potential, params)
+        key = (potential, radius)
+        if key not in self._groups:
+            self._groups.clear()
+            self._groups[key] = grouped(potential, self.systems, radius)
+        found: dict[int, Any] = {}
+        for group in self._groups[key]:
+            found |= predicted(potential, params, tangents, group)
+        every = [found[k] for k in range(len(self.systems))]
+        return [v for v, _ in every], [j for _, j in every]
+
+    def _shift(self, params: Any) -> np.ndarray:
+        """(..., S) the mean shift of the energy of each structure's particles."""
+        table = params[ENERGY_SHIFT]
+        share = [[s.species.count(name) / s.n_particles for s in self.systems] for name in table.keys]
+        return np.asarray(table.values) @ np.array(share)
+
+    @cached_property
+    def _rows(self) -> _Rows:
+        parts = [
+            part
+            for k, (system, data) in enumerate(zip(self.systems, self.data, strict=True))
+            for part in self._of(k, system, data)
+        ]
+        if not parts:
+            return _Rows(*np.zeros((3, 0), int), *np.zeros((2, 0)))
+        return _Rows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+    def _of(self, k: int, system: System, data: Labels) -> Iterator[tuple[np.ndarray, ...]]:
+        """The rows of one structure, kind by kind."""
+        n, d = system.n_particles, system.dimension
+        a, b = np.triu_indices(d)
+        energy = None if data.energy is None else np.array([data.energy / n])
+        stress = None if data.stress is None else self._shaped(k, data.stress, (d, d))[a, b]
+        forces = None if data.forces is None else self._shaped(k, data.forces, (n, d)).ravel()
+        for kind, wanted, place, sigma in (
+            (0, energy, np.zeros(1, int), self.energy),
+            (1, forces, 1 + np.arange(n * d), self.forces),
+            (2, stress, 1 + n * d + a * d + b, self.stress),
+        ):
+            if wanted is not None and np.isfinite(sigma):
+                ones = np.ones(len(place), int)
+                yield kind * ones, k * ones, place, wanted, sigma * ones
+
+    def _shaped(self, k: int, given: Any, shape: tuple[int, ...]) -> np.ndarray:
+        values = np.asarray(given, dtype=float)
+        if values.shape != shape or not np.isfinite(values).all():
+            raise InputError(
+                f"{self.name}: structure {k}: labels of shape {values.shape} where {shape} finite "
+                "numbers are needed; correct the data"
+            )
+        return values

@@ -1,0 +1,144 @@
+"""Properties of relaxed structures as targets: any JAX function of parameters through `relax`.
+
+The derivatives are total: those of relaxed positions and cells come from the implicit function
+theorem. Each evaluation begins where the last one ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mdsens.errors import InputError, NotConverged
+from mdsens.fitting.space import Space
+from mdsens.fitting.targets import Outcome, Target, of_potential
+from mdsens.potentials import Potential
+from mdsens.state import Configuration
+from mdsens.system import System
+
+# What may be lost on the way to a relaxed state before it counts as another one: strain, and the
+# displacement of a particle as a fraction of the distance between particles.
+_STRAIN, _DISPLACEMENT = 0.25, 0.4
+
+States = Sequence[Configuration]
+Measure = Callable[[Potential, Any, Sequence[System]], tuple[jax.Array, States]]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One number that should be met: its name, value, standard deviation and unit."""
+
+    label: str
+    value: float
+    sigma: float
+    units: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured(Target):
+    """m properties of one or a few related systems.
+
+    Attributes:
+        name: for messages.
+        systems: the starts.
+        measure: (potential, params, systems) -> (values (m,), states), differentiable in params;
+            `states` are the relaxed systems in the order of `systems`, for the next evaluation to
+            begin with. Those that should begin anew each time may be left out from the end.
+        readings: m.
+        watched: whether to refuse states that are no longer those that were started from.
+    """
+
+    name: str
+    systems: Sequence[System]
+    measure: Measure
+    readings: Sequence[Wanted]
+    watched: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.readings:
+            raise InputError(f"{self.name}: nothing is wanted of it; give at least one value")
+        for r in self.readings:
+            if not (np.isfinite(r.value) and 0.0 < r.sigma < np.inf):
+                raise InputError(
+                    f"{self.name}: {r.label}: value {r.value:g} and sigma {r.sigma:g}; both must be "
+                    "finite, and sigma positive"
+                )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(f"{r.label} of {self.name}" for r in self.readings)
+
+    @property
+    def wanted(self) -> np.ndarray:
+        return np.array([r.value for r in self.readings])
+
+    @property
+    def sigma(self) -> np.ndarray:
+        return np.array([r.sigma for r in self.readings])
+
+    def evaluate(
+        self, potential: Potential, space: Space, u: np.ndarray, memory: tuple[np.ndarray, ...] = ()
+    ) -> Outcome:
+        starts = _resumed(self.systems, memory)
+
+        def values(u: jax.Array) -> tuple[jax.Array, Any]:
+            params = of_potential(space.params(u))
+            found, states = self.measure(potential, params, starts)
+            places = [(s.positions, s.cell) for s in states]
+            return found, jax.lax.stop_gradient((found, places))
+
+        # Forward: a relaxation is linearised once, and a tangent costs one more right-hand side.
+        jacobian, (found, places) = jax.jacfwd(values, has_aux=True)(jnp.asarray(u))
+        found, jacobian = np.asarray(found), np.asarray(jacobian)
+        memory = tuple(np.asarray(x) for place in places for x in place)
+        if not np.isfinite(found).all() or not np.isfinite(jacobian).all():
+            bad = int(np.flatnonzero(~np.isfinite(found) | ~np.isfinite(jacobian).all(axis=1))[0])
+            raise NotConverged(f"{self.labels[bad]} is no number")
+        if self.watched:
+            _check_basins(self.name, self.systems, memory)
+        return Outcome(found, jacobian, memory)
+
+
+def _resumed(systems: Sequence[System], memory: tuple[np.ndarray, ...]) -> list[System]:
+    """The starts, moved to where they were last."""
+    known = len(memory) // 2
+    moved = [
+        replace(system, positions=memory[2 * k], cell=memory[2 * k + 1])
+        for k, system in enumerate(systems[:known])
+    ]
+    return [*moved, *systems[known:]]
+
+
+def _check_basins(name: str, systems: Sequence[System], memory: tuple[np.ndarray, ...]) -> None:
+    """Raise NotConverged where a state is not what it was meant to be any more."""
+    for k, system in enumerate(systems[: len(memory) // 2]):
+        positions, cell = memory[2 * k], memory[2 * k + 1]
+        deformation = np.linalg.solve(np.asarray(system.cell), cell)
+        strain = float(np.linalg.norm(deformation - np.eye(len(cell)), ord=2))
+        if any(system.pbc) and strain > _STRAIN:
+            raise NotConverged(
+                f"{name}: {system.source} left its basin: the cell was strained by {strain:.2g}"
+            )
+        moved = positions - np.asarray(system.positions) @ deformation
+        moved = np.linalg.norm(moved - moved.mean(axis=0), axis=1)
+        far = moved / _spacing(system)
+        if far.max() > _DISPLACEMENT:
+            i = int(far.argmax())
+            raise NotConverged(
+                f"{name}: {system.source} left its basin: particle {i} moved by {moved[i]:.3g}"
+            )
+
+
+def _spacing(system: System) -> float:
+    """The distance of particles if they were spread out evenly."""
+    positions = np.asarray(system.positions)
+    if all(system.pbc):
+        size = abs(np.linalg.det(np.asarray(system.cell)))
+    else:
+        size = float(np.prod(np.maximum(np.ptp(positions, axis=0), 1e-12)))
+    return max((size / system.n_particles) ** (1.0 / system.dimension), 1e-12)

@@ -1,0 +1,97 @@
+"""The properties that potentials are judged by, ready to be wanted.
+
+    crystal(...)    lattice constants, energies, elastic constants, phonons, distances, angles of one
+                    relaxed structure
+    defect(...)     formation energy and volume
+    surface(...)    surface energy
+    barrier(...)    energy of a saddle above a minimum
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+
+from mdsens import observables
+from mdsens.crystals import formation, surface_energy
+from mdsens.equilibrium import relax, saddle
+from mdsens.fitting.measured import Measured, Wanted
+from mdsens.fitting.readings import Reading, read_all
+from mdsens.potentials import Potential
+from mdsens.system import System
+
+
+def crystal(
+    name: str,
+    system: System,
+    readings: Sequence[tuple[Reading, Wanted]],
+    *,
+    cell: str = "full",
+    pressure: float = 0.0,
+    **options: Any,
+) -> Measured:
+    """Properties of one structure, relaxed once for all of them.
+
+    Args:
+        readings: what to read off, from `reading`, and what it should be.
+        cell, pressure, options: as for `relax`. "full": the whole cell is relaxed; "isotropic" keeps
+            its shape, "fixed" all of it.
+    """
+
+    def measure(potential: Potential, params: Any, systems: Sequence[System]) -> Any:
+        state = relax(potential, params, systems[0], cell=cell, pressure=pressure, **options)
+        return read_all([r for r, _ in readings], potential, params, state), (state,)
+
+    return Measured(name, (system,), measure, [wanted for _, wanted in readings])
+
+
+def defect(
+    name: str,
+    system: System,
+    bulk: System,
+    *,
+    energy: Wanted | None = None,
+    volume: Wanted | None = None,
+    cell: str = "fixed",
+    **options: Any,
+) -> Measured:
+    """Formation energy and formation volume of a defect, see `mdsens.formation`."""
+    wanted = [w for w in (energy, volume) if w is not None]
+
+    def measure(potential: Potential, params: Any, systems: Sequence[System]) -> Any:
+        bulk, start = systems
+        found = formation(potential, params, start, bulk, cell=cell, **options)
+        both = [(energy, found.energy), (volume, found.volume)]
+        values = jnp.stack([value for want, value in both if want is not None])
+        # In a cell that was freed the defect's is no multiple of the bulk's any more.
+        return values, (found.bulk, found.defect) if cell == "fixed" else (found.bulk,)
+
+    return Measured(name, (bulk, system), measure, wanted)
+
+
+def surface(
+    name: str, slab: System, bulk: System, wanted: Wanted, *, axis: int = 2, **options: Any
+) -> Measured:
+    """Energy per area of a slab's faces, see `mdsens.surface_energy`."""
+
+    def measure(potential: Potential, params: Any, systems: Sequence[System]) -> Any:
+        value = surface_energy(potential, params, *systems, axis=axis, **options)
+        return value[None], ()
+
+    return Measured(name, (slab, bulk), measure, [wanted])
+
+
+def barrier(
+    name: str, minimum: System, transition: System, wanted: Wanted, **options: Any
+) -> Measured:
+    """Energy of the saddle next to `transition` above the minimum next to `minimum`, at fixed cell."""
+
+    def measure(potential: Potential, params: Any, systems: Sequence[System]) -> Any:
+        low = relax(potential, params, systems[0], **options)
+        high = saddle(potential, params, systems[1], **options)
+        value = observables.energy(potential, params, high) - observables.energy(potential, params, low)
+        return value[None], (low, high)
+
+    return Measured(name, (minimum, transition), measure, [wanted])

@@ -1,0 +1,83 @@
+"""What a fit is judged by: a target says its residuals and their derivatives for given parameters.
+
+    r_i = (value_i(theta) - wanted_i) / sigma_i
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mdsens.fitting.space import Space
+from mdsens.potentials import Potential
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a target says.
+
+    Attributes:
+        values: (m,) in the target's units.
+        jacobian: (m, k) d values / d u, total derivatives.
+        memory: what a later call with nearby parameters starts from; arrays.
+    """
+
+    values: np.ndarray
+    jacobian: np.ndarray
+    memory: tuple[np.ndarray, ...] = ()
+
+
+class Target(ABC):
+    """m numbers that a fit should meet.
+
+    Attributes:
+        name: what it is called in messages and tables.
+    """
+
+    name: str
+
+    @property
+    @abstractmethod
+    def labels(self) -> tuple[str, ...]:
+        """m names."""
+
+    @property
+    @abstractmethod
+    def wanted(self) -> np.ndarray:
+        """(m,) what the values should be."""
+
+    @property
+    @abstractmethod
+    def sigma(self) -> np.ndarray:
+        """(m,) how far they may be off: standard deviations."""
+
+    @abstractmethod
+    def evaluate(
+        self, potential: Potential, space: Space, u: np.ndarray, memory: tuple[np.ndarray, ...]
+    ) -> Outcome:
+        """Values and derivatives at u (k,).
+
+        Args:
+            memory: of an earlier outcome, or ().
+
+        Raises:
+            MdsensError: there are none, for a reason that is told.
+        """
+
+
+# The name of a Table per species among the parameters that no potential knows.
+ENERGY_SHIFT = "energy_shift"
+
+
+def has_shift(params: Any) -> bool:
+    return isinstance(params, dict) and ENERGY_SHIFT in params
+
+
+def of_potential(params: Any) -> Any:
+    """The parameters that the potential knows."""
+    if not has_shift(params):
+        return params
+    return {name: value for name, value in params.items() if name != ENERGY_SHIFT}
