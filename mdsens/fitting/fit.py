@@ -1,0 +1,235 @@
+"""`fit`: the parameters of a potential that meet targets best, and how well they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mdsens.errors import InputError, MdsensError, NotConverged
+from mdsens.fitting.optimizers import LOSSES, OPTIMIZERS, Descent, Stop
+from mdsens.fitting.posterior import Posterior, check_determined, posterior
+from mdsens.fitting.problem import Evaluation, Problem, check_identifiable, weighted
+from mdsens.fitting.space import Free, Space, Tied, space
+from mdsens.fitting.targets import Target
+from mdsens.linear import require_float64
+from mdsens.potentials import Potential
+
+Progress = Callable[[str, float, float | None, str], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One accepted step: chi^2 of the targets, of held-out ones (NaN without any), and what failed."""
+
+    chi2: float
+    validation: float
+    failures: Mapping[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One descent.
+
+    Attributes:
+        start: (k,) u at the start.
+        steps: all accepted ones, the start first.
+        best: the last step, or that with the lowest validation where there is one.
+        why: a sentence where it did not converge, else "".
+    """
+
+    start: np.ndarray
+    steps: tuple[Step, ...]
+    best: Evaluation
+    why: str
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """The best parameters, and what is known of them.
+
+    Attributes:
+        potential, space, targets: what was fitted.
+        params: all parameters at the best fit.
+        first, best: residuals at the start and at the best fit.
+        posterior: what is known of the free parameters.
+        runs: one per start, None where a start could not be evaluated.
+        chosen: which of them is the best.
+    """
+
+    potential: Potential
+    space: Space
+    targets: tuple[Target, ...]
+    params: Any
+    first: Evaluation
+    best: Evaluation
+    posterior: Posterior
+    runs: tuple[Run | None, ...]
+    chosen: int
+
+    @property
+    def why(self) -> str:
+        """Why the best run did not converge, or ""."""
+        run = self.runs[self.chosen]
+        assert run is not None
+        return run.why
+
+    def values(self, at: Evaluation) -> dict[str, np.ndarray]:
+        """What each target said at an evaluation of this fit, (m,) by name."""
+        ends = np.cumsum([0, *(len(t.wanted) for t in self.targets)])
+        return {
+            t.name: t.wanted + t.sigma * at.residuals[a:b]
+            for t, a, b in zip(self.targets, ends, ends[1:], strict=False)
+        }
+
+    def predict(self, target: Target) -> tuple[np.ndarray, np.ndarray]:
+        """Values (m,) of any target at the best fit, and their standard deviations."""
+        found = target.evaluate(self.potential, self.space, self.best.u, ())
+        return found.values, self.posterior.deviations(found.jacobian)
+
+
+def fit(
+    potential: Potential,
+    params: Any,
+    targets: Sequence[Target],
+    free: Mapping[str, Free | Tied],
+    *,
+    optimizer: str = "levenberg_marquardt",
+    loss: str = "linear",
+    max_iterations: int = 100,
+    tolerance: float = 1e-12,
+    learning_rate: float = 1e-2,
+    starts: int = 1,
+    spread: float = 0.2,
+    seed: int = 0,
+    validation: Target | None = None,
+    patience: int = 10,
+    history: Mapping[int, Sequence[Evaluation]] | None = None,
+    record: Callable[[int, Evaluation], None] | None = None,
+    progress: Progress | None = None,
+) -> Fit:
+    """Minimise chi^2 = sum_i ((value_i(theta) - wanted_i) / sigma_i)^2 over the free parameters.
+
+    Derivatives of relaxed properties are implicit. All starts go down; the best counts.
+
+    Args:
+        params: where to start, from `potential.parameters(...)`, perhaps with an `energy_shift`.
+        targets: from `mdsens.fitting`: Labelled, crystal, defect, surface, barrier, Measured.
+        free: what may change, by name: Free(...), or Tied(...) to another.
+        optimizer: "levenberg_marquardt", "lbfgs" or "adam".
+        loss: "linear" (chi^2), "soft_l1", "huber", "cauchy".
+        max_iterations, tolerance, learning_rate: see `mdsens.fitting.Descent`.
+        starts: the one given, and more within `spread` of it in u (relative), drawn by `seed`.
+        validation: held out; the best step is the one that meets it best, and a descent ends after
+            `patience` steps without a better one.
+        history, record: evaluations of an interrupted run by the number of the start, and what is
+            called with new ones; with the same history a fit goes the same way, bit by bit.
+        progress: called as progress(stage, done, total, text).
+
+    Raises:
+        InputError: a parameter that no target depends on (also a combination of them), a target that
+            depends on none, and other faults of the input; all named.
+        NotConverged, DerivativeUndefined: a target that cannot be evaluated at the start.
+        Float32Error: 64-bit floats are off.
+    """
+    require_float64(params)
+    _check(optimizer, loss, starts)
+    where = space(params, free)
+    how = Descent(max_iterations, tolerance, loss, learning_rate)
+    tell = progress or (lambda *_: None)
+    runs: list[Run | None] = []
+    first: Evaluation | None = None
+    for number, u in enumerate(_starts(where, starts, spread, seed)):
+        problem = Problem(
+            potential, where, tuple(targets), (history or {}).get(number, ()),
+            lambda e, number=number: record(number, e) if record else None,
+        )  # fmt: skip
+        try:
+            at = problem(u)
+        except MdsensError:
+            if number == 0:
+                raise
+            runs.append(None)
+            continue
+        if number == 0:
+            first = at
+            check_identifiable(problem, at)
+            check_determined(where, at.jacobian)
+        watch = _Watch(problem, validation, patience, lambda step, n=number: tell("fit", step, None, f"start {n}"))
+        runs.append(watch.descended(optimizer, u, how))
+    assert first is not None
+    chosen, run = min(
+        ((k, r) for k, r in enumerate(runs) if r is not None), key=lambda x: _score(x[1])
+    )
+    best = run.best
+    return Fit(
+        potential, where, tuple(targets), where.params(best.u), first, best,
+        posterior(where, best), tuple(runs), chosen,
+    )  # fmt: skip
+
+
+class _Watch:
+    """Follows one descent: its steps, the best of them, and when to give up."""
+
+    def __init__(self, problem: Problem, held: Target | None, patience: int, tell: Callable[[int], None]):
+        self._problem, self._held, self._patience, self._tell = problem, held, patience, tell
+        self._steps: list[Step] = []
+        self._best: Evaluation | None = None
+        self._last: bytes = b""
+        self._memory: tuple[np.ndarray, ...] = ()
+
+    def descended(self, optimizer: str, u: np.ndarray, how: Descent) -> Run:
+        try:
+            why = OPTIMIZERS[optimizer](self._problem, u, how, self.see)
+        except Stop as stop:
+            why = str(stop)
+        assert self._best is not None
+        return Run(u, tuple(self._steps), self._best, why)
+
+    def see(self, at: Evaluation) -> None:
+        if at.u.tobytes() == self._last:
+            return
+        self._last = at.u.tobytes()
+        self._steps.append(Step(at.chi2, self._validation(at), at.failures))
+        self._tell(len(self._steps))
+        scores = [s.validation if self._held is not None else s.chi2 for s in self._steps]
+        if scores[-1] == min(scores):
+            self._best = at
+        if self._held is not None and len(scores) - 1 - int(np.argmin(scores)) >= self._patience:
+            raise Stop("")
+
+    def _validation(self, at: Evaluation) -> float:
+        if self._held is None:
+            return np.nan
+        try:
+            found = self._held.evaluate(
+                self._problem.potential, self._problem.space, at.u, self._memory
+            )
+        except MdsensError:
+            return np.inf
+        self._memory = found.memory
+        r, _ = weighted(self._held, found)
+        return float(r @ r)
+
+
+def _score(run: Run) -> float:
+    return min(s.validation if np.isfinite(s.validation) else s.chi2 for s in run.steps)
+
+
+def _starts(where: Space, count: int, spread: float, seed: int) -> list[np.ndarray]:
+    lower, upper = where.bounds()
+    step = np.random.default_rng(seed).uniform(-spread, spread, (count - 1, where.size))
+    # Not onto a bound: the trust region begins inside.
+    inside = 1e-3 * np.minimum(upper - lower, spread)
+    return [np.zeros(where.size), *np.clip(step, lower + inside, upper - inside)]
+
+
+def _check(optimizer: str, loss: str, starts: int) -> None:
+    if optimizer not in OPTIMIZERS:
+        raise InputError(f'fit: optimizer "{optimizer}" is unknown; allowed: {", ".join(OPTIMIZERS)}')
+    if loss not in LOSSES:
+        raise InputError(f'fit: loss "{loss}" is unknown; allowed: {", ".join(LOSSES)}')
+    if starts < 1:
+        raise InputError(f"fit: starts = {starts}; at least one is needed")

@@ -1,0 +1,129 @@
+"""Ways down a fit, all from libraries: each takes a problem and a start, and tells every accepted step.
+
+    levenberg_marquardt   Gauss-Newton in a trust region with bounds (scipy.optimize.least_squares)
+    lbfgs                 L-BFGS-B (scipy.optimize.minimize)
+    adam                  optax.adam, bounds by projection; for many parameters and noisy starts
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import optax
+from scipy import optimize
+
+from mdsens.fitting.problem import Evaluation, Problem
+
+LOSSES = ("linear", "soft_l1", "huber", "cauchy")
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How to go down.
+
+    Attributes:
+        max_iterations: accepted steps.
+        tolerance: relative change of chi^2 or of the parameters at which to stop.
+        loss: what is summed instead of r^2; "soft_l1", "huber" and "cauchy" forgive outliers.
+        learning_rate: of adam, in u.
+    """
+
+    max_iterations: int = 100
+    tolerance: float = 1e-12
+    loss: str = "linear"
+    learning_rate: float = 1e-2
+
+
+Told = Callable[[Evaluation], None]
+Optimizer = Callable[[Problem, np.ndarray, Descent, Told], str]
+
+
+class Stop(Exception):
+    """Raised by whoever is told of a step, to end the descent there."""
+
+
+def levenberg_marquardt(problem: Problem, u: np.ndarray, how: Descent, tell: Told) -> str:
+    """The sentence is "" where it converged."""
+    steps = 0
+
+    def jacobian(u: np.ndarray) -> np.ndarray:
+        nonlocal steps
+        here = problem(u)
+        tell(here)
+        steps += 1
+        if steps > how.max_iterations:
+            raise Stop(_too_many(how))
+        return here.jacobian
+
+    found = optimize.least_squares(
+        lambda u: problem(u).residuals, u, jacobian, problem.space.bounds(), loss=how.loss,
+        xtol=how.tolerance, ftol=how.tolerance, gtol=how.tolerance,
+        max_nfev=20 * how.max_iterations,
+    )  # fmt: skip
+    tell(problem(found.x))
+    return "" if found.status > 0 else found.message
+
+
+def lbfgs(problem: Problem, u: np.ndarray, how: Descent, tell: Told) -> str:
+    bounds = optimize.Bounds(*problem.space.bounds())
+    found = optimize.minimize(
+        lambda u: loss_and_gradient(problem(u), how.loss), u, jac=True, method="L-BFGS-B",
+        bounds=bounds, callback=lambda u: tell(problem(u)),
+        options={"maxiter": how.max_iterations, "ftol": how.tolerance, "gtol": how.tolerance},
+    )  # fmt: skip
+    tell(problem(found.x))
+    return "" if found.success else found.message
+
+
+def adam(problem: Problem, u: np.ndarray, how: Descent, tell: Told) -> str:
+    rule = optax.adam(how.learning_rate)
+    lower, upper = problem.space.bounds()
+    state, before = rule.init(u), np.inf
+    for _ in range(how.max_iterations):
+        here = problem(u)
+        tell(here)
+        value, gradient = loss_and_gradient(here, how.loss)
+        if abs(before - value) <= how.tolerance * value:
+            return ""
+        step, state = rule.update(gradient, state)
+        u, before = np.clip(u + np.asarray(step), lower, upper), value
+    tell(problem(u))
+    return _too_many(how)
+
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "levenberg_marquardt": levenberg_marquardt,
+    "lbfgs": lbfgs,
+    "adam": adam,
+}
+
+
+def loss_and_gradient(at: Evaluation, loss: str) -> tuple[float, np.ndarray]:
+    """1/2 sum_i rho(r_i^2) and its derivative by u (k,), rho as in scipy.optimize.least_squares."""
+    z = at.residuals**2
+    rho, slope = _RHO[loss](z)
+    return 0.5 * float(np.sum(rho)), at.jacobian.T @ (slope * at.residuals)
+
+
+def _soft_l1(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    root = np.sqrt(1.0 + z)
+    return 2.0 * (root - 1.0), 1.0 / root
+
+
+def _huber(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    root = np.sqrt(np.maximum(z, 1.0))
+    return np.where(z <= 1.0, z, 2.0 * root - 1.0), 1.0 / root
+
+
+_RHO = {
+    "linear": lambda z: (z, np.ones_like(z)),
+    "soft_l1": _soft_l1,
+    "huber": _huber,
+    "cauchy": lambda z: (np.log1p(z), 1.0 / (1.0 + z)),
+}
+
+
+def _too_many(how: Descent) -> str:
+    return f"not converged within {how.max_iterations} steps; allow more"
