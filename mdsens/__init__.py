@@ -9,7 +9,16 @@ from importlib import import_module
 from importlib.metadata import version as _version
 from typing import Any
 
-_MODULES = ("implicit", "linear", "potentials", "observables", "vibrations", "packings", "errors")
+_MODULES = (
+    "implicit",
+    "linear",
+    "potentials",
+    "observables",
+    "vibrations",
+    "packings",
+    "fitting",
+    "errors",
+)
 _NAMES = {
     "System": "mdsens.system",
     "Table": "mdsens.parameters",
@@ -45,6 +54,7 @@ _NAMES = {
     "phonon_modes": "mdsens.vibrations",
     "phonon_dos": "mdsens.vibrations",
     "group_velocities": "mdsens.vibrations",
+    "fit": "mdsens.fitting",
     "sensitivity": "mdsens.derivatives",
     "predict": "mdsens.derivatives",
     "verify": "mdsens.derivatives",

@@ -8,7 +8,8 @@ A parameter takes one of three forms:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -100,6 +101,24 @@ def index_matrix(keys: tuple[str, ...], type_names: tuple[str, ...]) -> np.ndarr
     place = {frozenset(split_pair(key, type_names)): k for k, key in enumerate(keys)}
     pairs = [[place.get(frozenset((a, b)), -1) for b in type_names] for a in type_names]
     return np.array(pairs, dtype=np.int32)
+
+
+def restricted(params: Any, present: Sequence[str]) -> Any:
+    """A dict of parameters without the entries of tables that name a species not `present`."""
+    if not isinstance(params, dict):
+        return params
+    name = "|".join(re.escape(n) for n in present)
+    about = re.compile(f"(?:{name})(?:-(?:{name}))*")
+
+    def part(value: Any) -> Any:
+        if not isinstance(value, Table):
+            return restricted(value, present)
+        kept = [k for k, key in enumerate(value.keys) if about.fullmatch(key)]
+        if len(kept) == len(value.keys):
+            return value
+        return Table(value.values[np.array(kept, int)], tuple(value.keys[k] for k in kept))
+
+    return {name: part(value) for name, value in params.items()}
 
 
 def split_pair(key: str, type_names: tuple[str, ...]) -> tuple[str, str]:

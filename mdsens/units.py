@@ -49,3 +49,23 @@ def _power(name: str, power: int) -> str:
 def ratio(numerator: Dimension, denominator: Dimension) -> Dimension:
     """Dimension of d(numerator)/d(denominator)."""
     return numerator[0] - denominator[0], numerator[1] - denominator[1]
+
+
+_GPA = 1.0 / 160.2176634  # eV/angstrom^3
+_J_PER_M2 = 1.0 / 16.02176634  # eV/angstrom^2
+
+# Units in which a quantity may be given, and what one of them is in eV, angstrom, THz and degrees.
+UNITS: dict[str, dict[str, float]] = {
+    "length": {"angstrom": 1.0, "nm": 10.0, "pm": 0.01, "bohr": 0.529177210903},
+    "volume": {"angstrom^3": 1.0, "nm^3": 1e3, "bohr^3": 0.529177210903**3},
+    "energy": {
+        "eV": 1.0, "meV": 1e-3, "kJ/mol": 0.010364269656, "kcal/mol": 0.043364104242,
+        "hartree": 27.211386245988, "rydberg": 13.605693122994,
+    },
+    "modulus": {
+        "eV/angstrom^3": 1.0, "GPa": _GPA, "MPa": 1e-3 * _GPA, "kbar": 0.1 * _GPA, "Mbar": 100.0 * _GPA,
+    },
+    "surface": {"eV/angstrom^2": 1.0, "J/m^2": _J_PER_M2, "mJ/m^2": 1e-3 * _J_PER_M2},
+    "frequency": {"THz": 1.0, "cm^-1": 0.0299792458, "meV": 0.2417989242},
+    "angle": {"degree": 1.0, "rad": 180.0 / pi},
+}  # fmt: skip

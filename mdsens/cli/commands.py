@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mdsens.cli import sweeps
+from mdsens.cli import fits, sweeps
 from mdsens.errors import DerivativeUndefined, InputError
 
 app = typer.Typer(
@@ -133,15 +133,23 @@ def verify(run_toml: RunFile, overrides: Overrides = None) -> None:
         )
 
 
+app.command()(fits.fit)
+
+
 @app.command()
 def show(
     out_h5: ResultFile,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """What is in a result file."""
+    """What is in a result file, or the record of a fit."""
     from mdsens.cli import tables
+    from mdsens.io.fits import FORMAT
+    from mdsens.io.hdf5 import format_of
     from mdsens.io.results import read_result
 
+    if format_of(out_h5) == FORMAT:
+        fits.show(out_h5, as_json)
+        return
     result = read_result(out_h5)
     if as_json:
         typer.echo(tables.as_json(result))
@@ -164,17 +172,24 @@ def plot(
     The particles coloured by their sensitivity, and the derivatives of scalars.
     """
     from mdsens.files import atomic
+    from mdsens.io.fits import FORMAT
+    from mdsens.io.hdf5 import format_of
     from mdsens.io.results import read_result
 
     try:
         from mdsens.report.figures import image
+        from mdsens.report.fit_figures import fit_image
     except ModuleNotFoundError as error:
         raise InputError(
             f"plot: {error.name} is not installed; pip install 'mdsens[plot]'"
         ) from error
     target = output or Path(f"{out_h5.stem}.png")
     atomic.check_writable(target)
-    atomic.write_bytes(target, image(read_result(out_h5), target.suffix))
+    if format_of(out_h5) == FORMAT:
+        content = fit_image(fits.read(out_h5), target.suffix)
+    else:
+        content = image(read_result(out_h5), target.suffix)
+    atomic.write_bytes(target, content)
     typer.echo(f"written to {target}")
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from mdsens.errors import InputError, MdsensError, NotConverged
-from mdsens.fitting.optimizers import LOSSES, OPTIMIZERS, Descent, Stop
+from mdsens.errors import InputError, MdsensError
+from mdsens.fitting.optimizers import LOSSES, OPTIMIZERS, Descent, Stop, loss_and_gradient
 from mdsens.fitting.posterior import Posterior, check_determined, posterior
 from mdsens.fitting.problem import Evaluation, Problem, check_identifiable, weighted
 from mdsens.fitting.space import Free, Space, Tied, space
@@ -22,9 +23,17 @@ Progress = Callable[[str, float, float | None, str], None]
 
 @dataclass(frozen=True)
 class Step:
-    """One accepted step: chi^2 of the targets, of held-out ones (NaN without any), and what failed."""
+    """One accepted step.
+
+    Attributes:
+        chi2: of the targets.
+        loss: what goes down; half of chi2 unless outliers are forgiven.
+        validation: chi^2 of held-out targets, NaN without any.
+        failures: targets that could not be evaluated, and why.
+    """
 
     chi2: float
+    loss: float
     validation: float
     failures: Mapping[str, str]
 
@@ -157,8 +166,8 @@ def fit(
             first = at
             check_identifiable(problem, at)
             check_determined(where, at.jacobian)
-        watch = _Watch(problem, validation, patience, lambda step, n=number: tell("fit", step, None, f"start {n}"))
-        runs.append(watch.descended(optimizer, u, how))
+        seen = partial(_tell_step, tell, number)
+        runs.append(_Watch(problem, validation, patience, seen).descended(optimizer, u, how))
     assert first is not None
     chosen, run = min(
         ((k, r) for k, r in enumerate(runs) if r is not None), key=lambda x: _score(x[1])
@@ -170,17 +179,29 @@ def fit(
     )  # fmt: skip
 
 
+def _tell_step(tell: Progress, start: int, step: int, chi2: float) -> None:
+    tell("fit", step, None, f"start {start}, step {step}: chi^2 {chi2:.6g}")
+
+
 class _Watch:
     """Follows one descent: its steps, the best of them, and when to give up."""
 
-    def __init__(self, problem: Problem, held: Target | None, patience: int, tell: Callable[[int], None]):
+    def __init__(
+        self,
+        problem: Problem,
+        held: Target | None,
+        patience: int,
+        tell: Callable[[int, float], None],
+    ):
         self._problem, self._held, self._patience, self._tell = problem, held, patience, tell
         self._steps: list[Step] = []
+        self._loss = "linear"
         self._best: Evaluation | None = None
         self._last: bytes = b""
         self._memory: tuple[np.ndarray, ...] = ()
 
     def descended(self, optimizer: str, u: np.ndarray, how: Descent) -> Run:
+        self._loss = how.loss
         try:
             why = OPTIMIZERS[optimizer](self._problem, u, how, self.see)
         except Stop as stop:
@@ -192,9 +213,10 @@ class _Watch:
         if at.u.tobytes() == self._last:
             return
         self._last = at.u.tobytes()
-        self._steps.append(Step(at.chi2, self._validation(at), at.failures))
-        self._tell(len(self._steps))
-        scores = [s.validation if self._held is not None else s.chi2 for s in self._steps]
+        loss, _ = loss_and_gradient(at, self._loss)
+        self._steps.append(Step(at.chi2, loss, self._validation(at), at.failures))
+        self._tell(len(self._steps), at.chi2)
+        scores = [s.validation if self._held is not None else s.loss for s in self._steps]
         if scores[-1] == min(scores):
             self._best = at
         if self._held is not None and len(scores) - 1 - int(np.argmin(scores)) >= self._patience:
@@ -215,7 +237,7 @@ class _Watch:
 
 
 def _score(run: Run) -> float:
-    return min(s.validation if np.isfinite(s.validation) else s.chi2 for s in run.steps)
+    return min(s.validation if np.isfinite(s.validation) else s.loss for s in run.steps)
 
 
 def _starts(where: Space, count: int, spread: float, seed: int) -> list[np.ndarray]:
@@ -228,7 +250,9 @@ def _starts(where: Space, count: int, spread: float, seed: int) -> list[np.ndarr
 
 def _check(optimizer: str, loss: str, starts: int) -> None:
     if optimizer not in OPTIMIZERS:
-        raise InputError(f'fit: optimizer "{optimizer}" is unknown; allowed: {", ".join(OPTIMIZERS)}')
+        raise InputError(
+            f'fit: optimizer "{optimizer}" is unknown; allowed: {", ".join(OPTIMIZERS)}'
+        )
     if loss not in LOSSES:
         raise InputError(f'fit: loss "{loss}" is unknown; allowed: {", ".join(LOSSES)}')
     if starts < 1:

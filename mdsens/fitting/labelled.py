@@ -11,13 +11,12 @@ import jax
 import numpy as np
 
 from mdsens.errors import InputError
+from mdsens.fit_record import KINDS
 from mdsens.fitting.prediction import Group, grouped, predicted, reach
 from mdsens.fitting.space import Space
 from mdsens.fitting.targets import ENERGY_SHIFT, Outcome, Target, has_shift, of_potential
 from mdsens.potentials import Potential
 from mdsens.system import System
-
-KINDS = ("energy", "force", "stress")
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +141,9 @@ class Labelled(Target):
     def _shift(self, params: Any) -> np.ndarray:
         """(..., S) the mean shift of the energy of each structure's particles."""
         table = params[ENERGY_SHIFT]
-        share = [[s.species.count(name) / s.n_particles for s in self.systems] for name in table.keys]
+        share = [
+            [s.species.count(name) / s.n_particles for s in self.systems] for name in table.keys
+        ]
         return np.asarray(table.values) @ np.array(share)
 
     @cached_property

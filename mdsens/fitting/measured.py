@@ -17,6 +17,7 @@ import numpy as np
 from mdsens.errors import InputError, NotConverged
 from mdsens.fitting.space import Space
 from mdsens.fitting.targets import Outcome, Target, of_potential
+from mdsens.parameters import restricted
 from mdsens.potentials import Potential
 from mdsens.state import Configuration
 from mdsens.system import System
@@ -85,9 +86,10 @@ class Measured(Target):
         self, potential: Potential, space: Space, u: np.ndarray, memory: tuple[np.ndarray, ...] = ()
     ) -> Outcome:
         starts = _resumed(self.systems, memory)
+        present = tuple(sorted({name for s in self.systems for name in s.type_names}))
 
         def values(u: jax.Array) -> tuple[jax.Array, Any]:
-            params = of_potential(space.params(u))
+            params = restricted(of_potential(space.params(u)), present)
             found, states = self.measure(potential, params, starts)
             places = [(s.positions, s.cell) for s in states]
             return found, jax.lax.stop_gradient((found, places))

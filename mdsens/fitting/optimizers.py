@@ -1,8 +1,8 @@
 """Ways down a fit, all from libraries: each takes a problem and a start, and tells every accepted step.
 
-    levenberg_marquardt   Gauss-Newton in a trust region with bounds (scipy.optimize.least_squares)
-    lbfgs                 L-BFGS-B (scipy.optimize.minimize)
-    adam                  optax.adam, bounds by projection; for many parameters and noisy starts
+levenberg_marquardt   Gauss-Newton in a trust region with bounds (scipy.optimize.least_squares)
+lbfgs                 L-BFGS-B (scipy.optimize.minimize)
+adam                  optax.adam, bounds by projection; for many parameters and noisy starts
 """
 
 from __future__ import annotations

@@ -96,7 +96,9 @@ def check_determined(space: Space, jacobian: np.ndarray) -> None:
             "parameters, give priors, or add targets"
         )
     size = np.linalg.norm(jacobian, axis=0)
-    _, stiffness, directions = np.linalg.svd(jacobian / np.where(size > 0.0, size, 1.0), full_matrices=False)
+    _, stiffness, directions = np.linalg.svd(
+        jacobian / np.where(size > 0.0, size, 1.0), full_matrices=False
+    )
     if stiffness[-1] > _NULL * stiffness[0]:
         return
     direction = directions[-1] / np.where(size > 0.0, size, 1.0)

@@ -151,7 +151,10 @@ def _list(
     types = np.array([names.index(s) for s in system.species], dtype=np.int32)
     positions = np.pad(np.asarray(system.positions, float), ((0, more), (0, 0)), mode="edge")
     pairs = replace(
-        pairs, reference_positions=positions, types=np.pad(types, (0, more), mode="edge"), type_names=names
+        pairs,
+        reference_positions=positions,
+        types=np.pad(types, (0, more), mode="edge"),
+        type_names=names,
     )
     pairs = jax.tree.map(np.asarray, pairs)
     if potential.uses_sites:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import pairwise
 
 import numpy as np
 
@@ -140,7 +140,7 @@ class Problem:
 
     def _slices(self) -> list[slice]:
         ends = np.cumsum([0, *(len(t.wanted) for t in self.targets)])
-        return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+        return [slice(a, b) for a, b in pairwise(ends)]
 
 
 def weighted(target: Target, found: Outcome) -> tuple[np.ndarray, np.ndarray]:

@@ -1,10 +1,10 @@
 """The properties that potentials are judged by, ready to be wanted.
 
-    crystal(...)    lattice constants, energies, elastic constants, phonons, distances, angles of one
-                    relaxed structure
-    defect(...)     formation energy and volume
-    surface(...)    surface energy
-    barrier(...)    energy of a saddle above a minimum
+crystal(...)    lattice constants, energies, elastic constants, phonons, distances, angles of one
+                relaxed structure
+defect(...)     formation energy and volume
+surface(...)    surface energy
+barrier(...)    energy of a saddle above a minimum
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ def barrier(
     def measure(potential: Potential, params: Any, systems: Sequence[System]) -> Any:
         low = relax(potential, params, systems[0], **options)
         high = saddle(potential, params, systems[1], **options)
-        value = observables.energy(potential, params, high) - observables.energy(potential, params, low)
+        value = observables.energy(potential, params, high) - observables.energy(
+            potential, params, low
+        )
         return value[None], (low, high)
 
     return Measured(name, (minimum, transition), measure, [wanted])

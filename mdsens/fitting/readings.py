@@ -1,11 +1,11 @@
 """What can be read off a relaxed structure, by name.
 
-    a, b, c                     lengths of the cell vectors of the structure as it is given
-    volume_per_atom, energy_per_atom, cohesive_energy (its negative), pressure
-    bulk_modulus, shear_modulus as in `mdsens.observables`
-    C11 ... C66                 stiffness, Voigt; C44_clamped: with the atoms clamped
-    phonon                      frequency at a wave vector q (fractional), branch counted from 0
-    distance, angle             of two and three atoms, by the images that were nearest at the start
+a, b, c                     lengths of the cell vectors of the structure as it is given
+volume_per_atom, energy_per_atom, cohesive_energy (its negative), pressure
+bulk_modulus, shear_modulus as in `mdsens.observables`
+C11 ... C66                 stiffness, Voigt; C44_clamped: with the atoms clamped
+phonon                      frequency at a wave vector q (fractional), branch counted from 0
+distance, angle             of two and three atoms, by the images that were nearest at the start
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -145,9 +146,11 @@ def _nearest(system: System, atoms: Sequence[int]) -> np.ndarray:
     """(atoms, d) the images of a chain of atoms, each the nearest to the one before."""
     cell, pbc = np.asarray(system.cell), np.asarray(system.pbc)
     fractional = np.asarray(system.positions)[list(atoms)] @ np.linalg.inv(cell)
-    around = np.stack(np.meshgrid(*[(-1, 0, 1)] * len(pbc), indexing="ij"), -1).reshape(-1, len(pbc))
+    around = np.stack(np.meshgrid(*[(-1, 0, 1)] * len(pbc), indexing="ij"), -1).reshape(
+        -1, len(pbc)
+    )
     images = [np.zeros(len(pbc), int)]
-    for before, after in zip(fractional, fractional[1:], strict=False):
+    for before, after in pairwise(fractional):
         step = after - before - images[-1]
         home = np.where(pbc, -np.round(step), 0.0)
         near = home + np.where(pbc, around, 0)

@@ -98,6 +98,17 @@ class Space:
             leaves[leaf] = _with_entry(leaves[leaf], entry, factor * leaves[source].ravel()[at])
         return jax.tree.unflatten(structure, leaves)
 
+    def without(self, k: int, theta: np.ndarray) -> Space:
+        """The space around `theta` (k,) in which the k-th parameter is no longer free."""
+        left = np.arange(self.size) != k
+        start = theta[left]
+        return Space(
+            self.params(self.u(theta)), tuple(np.array(self.labels)[left]), start,
+            self.lower[left], self.upper[left], np.where(start == 0.0, 1.0, np.abs(start)),
+            self.logarithmic[left], self.priors[left],
+            tuple(p for p, keep in zip(self._places, left, strict=True) if keep), self._ties,
+        )  # fmt: skip
+
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """(k,) and (k,): the lowest and highest u."""
         return self.u(self.lower), self.u(self.upper)
@@ -137,7 +148,9 @@ def space(params: Any, free: Mapping[str, Free | Tied]) -> Space:
             ties += [(a, b, how.factor) for (a, _), (b, _) in zip(found, sources, strict=True)]
         else:
             places |= {place: (label, how) for place, label in found}
-    _check_ties(places, ties, {place: label for n in names for place, label in _all(n, names, arrays)})
+    _check_ties(
+        places, ties, {place: label for n in names for place, label in _all(n, names, arrays)}
+    )
     if not places:
         raise InputError("fit: no parameter is free; name at least one")
     theta = np.array([arrays[leaf].ravel()[entry] for leaf, entry in places])
@@ -190,7 +203,9 @@ def _entries(names: Mapping[str, Any], arrays: list[np.ndarray], wanted: str) ->
     parts = re.fullmatch(r"([^\[]+)\[.+\]", wanted)
     if parts and parts[1] in names:
         every = _all(parts[1], names, arrays)
-        found = [(p, label) for p, label in every if label == wanted or label.startswith(f"{wanted}[")]
+        found = [
+            (p, label) for p, label in every if label == wanted or label.startswith(f"{wanted}[")
+        ]
     if not found:
         raise InputError(f'fit: no parameter "{wanted}"; there are {", ".join(names)}')
     return found
@@ -202,7 +217,9 @@ def _check_ties(places: Mapping[Any, Any], ties: list[Any], labels: Mapping[Any,
         if a in places:
             raise InputError(f"fit: {labels[a]} is free and tied; leave one out")
         if b in tied:
-            raise InputError(f"fit: {labels[a]} is tied to {labels[b]}, itself tied; tie to a free one")
+            raise InputError(
+                f"fit: {labels[a]} is tied to {labels[b]}, itself tied; tie to a free one"
+            )
 
 
 def _check_rules(labels: tuple[str, ...], rules: list[Free], theta: np.ndarray) -> None:
@@ -218,7 +235,9 @@ def _check_rules(labels: tuple[str, ...], rules: list[Free], theta: np.ndarray) 
                 'use transform = "linear", or start above zero'
             )
         if not rule.lower < rule.upper:
-            raise InputError(f"fit: {label}: lower {rule.lower:g} is not below upper {rule.upper:g}")
+            raise InputError(
+                f"fit: {label}: lower {rule.lower:g} is not below upper {rule.upper:g}"
+            )
         if not rule.lower < value < rule.upper:
             raise InputError(
                 f"fit: {label} starts at {value:g}, not between its bounds {rule.lower:g} and "

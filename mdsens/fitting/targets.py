@@ -1,6 +1,6 @@
 """What a fit is judged by: a target says its residuals and their derivatives for given parameters.
 
-    r_i = (value_i(theta) - wanted_i) / sigma_i
+r_i = (value_i(theta) - wanted_i) / sigma_i
 """
 
 from __future__ import annotations

@@ -132,6 +132,15 @@ def opened(path: Path, what: str, sealed: bool = False) -> Iterator[Reader]:
         raise OutputError(f"{path}: {what}: damaged ({reason}); compute it again") from error
 
 
+def format_of(path: Path) -> str:
+    """The attribute `format` of a file; "" where there is none, or no such file."""
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs.get("format", ""))
+    except (OSError, RuntimeError, ValueError):
+        return ""
+
+
 def read_note(path: Path) -> str | None:
     """The note at the end of a file, which is looked at no further; None if there is none."""
     try:

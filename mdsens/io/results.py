@@ -101,7 +101,7 @@ def _write_state(group: h5py.Group, system: System) -> None:
     group.attrs["source"] = system.source
     write_array(group, "positions", np.asarray(system.positions), length)
     write_array(group, "cell", np.asarray(system.cell), length)
-    write_array(group, "species", _fixed_strings(system.species))
+    write_strings(group, "species", system.species)
     write_array(group, "pbc", np.array(system.pbc, dtype=bool))
     write_array(group, "fixed", np.array(system.fixed, dtype=bool))
     # The file does not say what its columns are measured in.
@@ -110,10 +110,12 @@ def _write_state(group: h5py.Group, system: System) -> None:
         write_array(group.require_group("columns"), _link_name(name), values, unknown)
 
 
-def _fixed_strings(names: Sequence[str]) -> np.ndarray:
+def write_strings(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
+    """A checksummed list of texts."""
     # Fixed length, since a checksum does not reach the text of variable-length strings.
-    encoded = [name.encode() for name in names]
-    return np.array(encoded, dtype=h5py.string_dtype(length=max(map(len, encoded), default=1)))
+    encoded = [text.encode() for text in texts]
+    length = max(1, *map(len, encoded), 1)
+    write_array(group, name, np.array(encoded, dtype=h5py.string_dtype(length=length)))
 
 
 def _link_name(name: str) -> str:

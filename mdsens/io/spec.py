@@ -156,7 +156,7 @@ def _check_names(tables: RunTables) -> None:
     if system.dimension is not None:
         check_name("system.dimension", system.dimension, (2, 3))
     check_name("potential.kind", potential.kind, POTENTIALS)
-    _check_options(potential)
+    check_options(potential)
     check_name("relax.minimizer", relax.minimizer, MINIMIZERS)
     check_name("relax.cell", relax.cell, CELL_MODES)
     if relax.cell == "fixed" and relax.pressure != 0.0:
@@ -174,7 +174,7 @@ def _check_names(tables: RunTables) -> None:
         )
 
 
-def _check_options(potential: PotentialTable) -> None:
+def check_options(potential: PotentialTable) -> None:
     if potential.file is not None and potential.entry.file is None:
         raise InputError(
             f"potential.file: {potential.kind} reads no file; give its parameters one by one"

@@ -114,6 +114,17 @@ class Frames:
         return from_atoms(atoms, dimension=dimension, units=units, source=str(self._path))
 
 
+def read_frames(path: str | Path, format: str | None = None) -> list[ase.Atoms]:
+    """All structures of a file that passes the checks of `read`, as ASE Atoms.
+
+    Raises:
+        InputError: as `read`.
+    """
+    path = Path(path)
+    format = _inspect(path, -1, format)
+    return list(_parse(path, format, slice(None)))
+
+
 def from_atoms(
     atoms: ase.Atoms,
     dimension: int | None = None,

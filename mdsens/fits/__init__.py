@@ -1,0 +1,1 @@
+"""FIT.toml: fits from a file to a file, interrupted and resumed."""

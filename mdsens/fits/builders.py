@@ -1,0 +1,103 @@
+"""Tables of a FIT.toml as targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mdsens.fits.spec import FitSpec, WantTable, in_own_units, names_of
+from mdsens.fitting import (
+    Labelled,
+    Measured,
+    Target,
+    Wanted,
+    barrier,
+    crystal,
+    defect,
+    reading,
+    surface,
+)
+from mdsens.io.labelled import read_labelled
+from mdsens.io.structures import read
+from mdsens.system import System
+from mdsens.units import UNITS
+
+
+@dataclass(eq=False)
+class Files:
+    """The files that a FIT.toml names, each read once."""
+
+    spec: FitSpec
+    names: set[str] = field(default_factory=set)
+    systems: list[System] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.spec.tables.potential.file is not None:
+            self.names.add(self.spec.tables.potential.file)
+
+    def structure(self, name: str, index: int = -1) -> System:
+        self.names.add(name)
+        self.systems.append(read(self.spec.file(name), index))
+        return self.systems[-1]
+
+    def labelled(self, name: str) -> tuple[list[System], list]:
+        self.names.add(name)
+        systems, data = read_labelled(self.spec.file(name))
+        self.systems += systems
+        return systems, data
+
+
+def targets_of(spec: FitSpec, files: Files) -> list[Target]:
+    """All targets, in the order of `names_of`."""
+    names = (name for _, name in names_of(spec.tables))
+    return [
+        *_data(spec, files, names),
+        *_crystals(spec, files, names),
+        *_others(spec, files, names),
+    ]
+
+
+def _data(spec: FitSpec, files: Files, names: Iterator[str]) -> Iterator[Labelled]:
+    for table in spec.tables.data:
+        sigmas = [np.inf if s is None else s for s in (table.energy, table.forces, table.stress)]
+        yield Labelled(next(names), *files.labelled(table.file), *sigmas)
+
+
+def _crystals(spec: FitSpec, files: Files, names: Iterator[str]) -> Iterator[Measured]:
+    for k, table in enumerate(spec.tables.crystal):
+        system = files.structure(table.structure, table.index)
+        rows = []
+        for i, want in enumerate(table.want):
+            read_off = reading(
+                want.property, system, q=want.q, branch=want.branch, atoms=want.atoms
+            )
+            where = f"crystal.{k}.want.{i}"
+            rows.append((read_off, _wanted(where, read_off.kind, read_off.label, want, system)))
+        yield crystal(next(names), system, rows, cell=table.cell, pressure=table.pressure)
+
+
+def _others(spec: FitSpec, files: Files, names: Iterator[str]) -> Iterator[Measured]:
+    for k, table in enumerate(spec.tables.defect):
+        system, bulk = files.structure(table.structure), files.structure(table.bulk)
+        energy, volume = (
+            want and _wanted(f"defect.{k}.{kind}", kind, f"formation {kind}", want, system)
+            for kind, want in (("energy", table.energy), ("volume", table.volume))
+        )
+        yield defect(next(names), system, bulk, energy=energy, volume=volume, cell=table.cell)
+    for k, table in enumerate(spec.tables.surface):
+        slab, bulk = files.structure(table.structure), files.structure(table.bulk)
+        wanted = _wanted(f"surface.{k}.energy", "surface", "surface energy", table.energy, slab)
+        yield surface(next(names), slab, bulk, wanted, axis=table.axis)
+    for k, table in enumerate(spec.tables.barrier):
+        low, high = files.structure(table.minimum), files.structure(table.saddle)
+        wanted = _wanted(f"barrier.{k}.energy", "energy", "barrier", table.energy, low)
+        yield barrier(next(names), low, high, wanted)
+
+
+def _wanted(where: str, kind: str, label: str, want: WantTable, system: System) -> Wanted:
+    reduced = system.units == "reduced"
+    value, sigma = in_own_units(where, kind, want, reduced)
+    units = "reduced" if reduced else next(iter(UNITS[kind]))
+    return Wanted(label, value, sigma, units)

@@ -1,0 +1,148 @@
+"""From a FIT.toml to everything that `mdsens.fit` takes: files become targets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mdsens import potentials
+from mdsens.errors import InputError
+from mdsens.fits.builders import Files, targets_of
+from mdsens.fits.spec import FitSpec, FreeTable, load
+from mdsens.fitting import ENERGY_SHIFT, Fit, Free, Labelled, Target, Tied, fit
+from mdsens.parameters import Table, resolve
+from mdsens.potentials import Potential
+from mdsens.system import System
+
+
+@dataclass(frozen=True, eq=False)
+class FitJob:
+    """A FIT.toml whose files have been read.
+
+    Attributes:
+        spec: the checked input.
+        potential, params, targets, validation, free: what `mdsens.fit` takes.
+        elements: a system with one particle of each species.
+        identity: a hash of all that determines the result.
+    """
+
+    spec: FitSpec
+    potential: Potential
+    params: Mapping[str, Any]
+    targets: tuple[Target, ...]
+    validation: Target | None
+    free: Mapping[str, Free | Tied]
+    elements: System
+    identity: str
+
+
+def prepare(path: Any, overrides: Sequence[str] = ()) -> FitJob:
+    """Read and check a FIT.toml and all files it names.
+
+    Raises:
+        InputError: "FILE: where: what; what to do".
+    """
+    spec = load(path, overrides)
+    table = spec.tables.potential
+    files = Files(spec)
+    try:
+        targets = targets_of(spec, files)
+        elements = _one_of_each(files.systems)
+        file = None if table.file is None else spec.file(table.file)
+        params: dict[str, Any] = resolve(
+            table.entry, table.options, elements, table.parameters, file
+        )
+        targets, held = _split(targets, spec.tables.fit.validation, spec.tables.fit.seed)
+        potential = getattr(potentials, table.entry.class_name)(**table.options)
+        free = {name: _rule(how) for name, how in spec.tables.free.items()}
+        if spec.tables.fit.energy_shift:
+            names = elements.type_names
+            params[ENERGY_SHIFT] = Table(np.zeros(len(names)), names)
+            free[ENERGY_SHIFT] = Free()
+    except InputError as error:
+        raise (
+            error if str(error).startswith(str(path)) else InputError(f"{path}: {error}")
+        ) from None
+    return FitJob(spec, potential, params, targets, held, free, elements, _identity(spec, files))
+
+
+def perform(job: FitJob, **options: Any) -> Fit:
+    """The fit; `options` are history, record and progress of `mdsens.fit`."""
+    how = job.spec.tables.fit
+    return fit(
+        job.potential, job.params, job.targets, job.free,
+        optimizer=how.optimizer, loss=how.loss, max_iterations=how.max_iterations,
+        tolerance=how.tolerance, learning_rate=how.learning_rate, starts=how.starts,
+        spread=how.spread, seed=how.seed, validation=job.validation, patience=how.patience, **options,
+    )  # fmt: skip
+
+
+def _rule(how: bool | FreeTable) -> Free | Tied:
+    if isinstance(how, bool):
+        return Free()
+    if how.tied is not None:
+        return Tied(how.tied, how.factor)
+    prior = None if how.prior is None else (how.prior[0], how.prior[1])
+    lower = -np.inf if how.lower is None else how.lower
+    upper = np.inf if how.upper is None else how.upper
+    return Free(lower, upper, how.transform, prior)
+
+
+def _one_of_each(systems: Sequence[System]) -> System:
+    """A system with one particle of each species, for parameters to be resolved with."""
+    units = {s.units for s in systems}
+    if len(units) > 1:
+        raise InputError("structures: some in metal units, some reduced; say units= in all of them")
+    names = tuple(sorted({name for s in systems for name in s.type_names}))
+    d = systems[0].dimension
+    places = np.arange(len(names))[:, None] * np.ones(d)
+    return System(
+        places,
+        1e3 * np.eye(d),
+        (False,) * d,
+        names,
+        (False,) * len(names),
+        {},
+        units.pop(),
+        "targets",
+    )
+
+
+def _split(
+    targets: Sequence[Target], share: float, seed: int
+) -> tuple[tuple[Target, ...], Target | None]:
+    """The targets less a share of each labelled set, and that share."""
+    if share == 0.0:
+        return tuple(targets), None
+    kept: list[Target] = []
+    systems, data, like = [], [], None
+    for target in targets:
+        if not isinstance(target, Labelled):
+            kept.append(target)
+            continue
+        count = len(target.systems)
+        out = round(share * count)
+        if not 0 < out < count:
+            raise InputError(
+                f"fit.validation: {share:g} of the {count} structures of {target.name} are {out}; "
+                "change the share"
+            )
+        order = np.random.default_rng(seed).permutation(count)
+        held, like = target.part("validation", sorted(order[:out])), target
+        systems += held.systems
+        data += held.data
+        kept.append(target.part(target.name, sorted(order[out:])))
+    assert like is not None
+    return tuple(kept), Labelled("validation", systems, data, like.energy, like.forces, like.stress)
+
+
+def _identity(spec: FitSpec, files: Files) -> str:
+    digest = hashlib.sha256(spec.text.encode())
+    digest.update(repr(spec.overrides).encode())
+    for file in sorted(files.names):
+        digest.update(hashlib.sha256(spec.file(file).read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,67 @@
+"""A fit as the data that are kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mdsens.fit_record import KIND_UNITS, KINDS, FitRecord, TargetRecord
+from mdsens.fits.job import FitJob
+from mdsens.fitting import Fit, Labelled, Measured
+from mdsens.parameters import Table
+
+
+def record_of(job: FitJob, fit: Fit, seconds: float) -> FitRecord:
+    known = fit.posterior
+    deviations, directions = known.spectrum
+    free = {
+        "value": np.asarray(fit.space.theta(fit.best.u)),
+        "sigma": known.sigma,
+        "start": fit.space.start,
+        "correlation": known.correlation,
+        "deviation": deviations,
+        "direction": directions,
+    }
+    rows = len(fit.best.residuals)
+    facts = {
+        "chi2": fit.best.chi2, "chi2_start": fit.first.chi2, "freedom": rows - fit.space.size,
+        "inflation": known.inflation, "why": fit.why, "chosen": fit.chosen,
+        "failed": "; ".join(f"{name}: {why}" for name, why in fit.best.failures.items()),
+    }  # fmt: skip
+    history = tuple(
+        {name: np.array([getattr(s, name) for s in run.steps]) for name in ("chi2", "validation")}
+        if run is not None else {}
+        for run in fit.runs
+    )  # fmt: skip
+    provenance = {
+        "wall_total_s": seconds, "fit_toml": job.spec.text, "identity": job.identity,
+        "overrides": "\n".join(job.spec.overrides),
+    }  # fmt: skip
+    parameters = {
+        name: Table(np.asarray(v.values), v.keys) if isinstance(v, Table) else np.asarray(v)
+        for name, v in fit.params.items()
+    }
+    return FitRecord(
+        job.spec.tables.potential.kind, parameters, fit.space.labels, free, facts,
+        tuple(_target_records(fit)), history, provenance,
+    )  # fmt: skip
+
+
+def _target_records(fit: Fit) -> Iterator[TargetRecord]:
+    first, best, row = fit.values(fit.first), fit.values(fit.best), 0
+    for target in fit.targets:
+        count = len(target.wanted)
+        bars = fit.posterior.deviations(fit.best.jacobian[row : row + count]) * target.sigma
+        row += count
+        if isinstance(target, Labelled):
+            labels = tuple(KINDS[k] for k in target.kinds)
+            units = tuple(KIND_UNITS[k] for k in target.kinds)
+        else:
+            assert isinstance(target, Measured)
+            labels = tuple(r.label for r in target.readings)
+            units = tuple(r.units for r in target.readings)
+        yield TargetRecord(
+            target.name, labels, units, target.wanted, target.sigma, first[target.name],
+            best[target.name], bars,
+        )  # fmt: skip

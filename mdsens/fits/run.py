@@ -1,0 +1,54 @@
+"""A fit from its FIT.toml to its file, with a checkpoint on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from mdsens.errors import NotConverged
+from mdsens.files import atomic
+from mdsens.fit_record import FitRecord
+from mdsens.fits.checkpoint import Checkpoint, remove
+from mdsens.fits.job import FitJob, perform
+from mdsens.fits.record import record_of
+from mdsens.io.fits import write_fit
+from mdsens.io.parameters import write_parameters
+
+Progress = Callable[[str, float, float | None, str], None]
+
+
+def run(
+    job: FitJob,
+    output: Path,
+    *,
+    restart: bool = False,
+    parameters: Path | None = None,
+    progress: Progress | None = None,
+) -> FitRecord:
+    """Fit, and write the record; evaluations are kept beside it until then.
+
+    Args:
+        restart: forget what an interrupted run left.
+        parameters: a LAMMPS file to write the fitted parameters to.
+
+    Raises:
+        NotConverged: the record is written all the same, and is the error's `result`.
+        InputError, OutputError, DerivativeUndefined: as `mdsens.fit`, and of the files.
+    """
+    begun = time.perf_counter()
+    atomic.check_writable(output)
+    folder = output.with_name(f"{output.stem}.evaluations")
+    if restart:
+        remove(folder)
+    checkpoint = Checkpoint(folder, job.identity, len(job.targets))
+    found = perform(job, history=checkpoint.history(), record=checkpoint.record, progress=progress)
+    record = record_of(job, found, time.perf_counter() - begun)
+    write_fit(record, output)
+    if parameters is not None:
+        write_parameters(job.potential, found.params, job.elements, parameters)
+    remove(folder)
+    if found.why or found.best.failures:
+        reason = found.why or "targets failed at the end"
+        raise NotConverged(f"{job.spec.path}: fit: {reason}; the record is in {output}", record)
+    return record

@@ -1,0 +1,250 @@
+"""FIT.toml: a potential, what is free in it, and what it should meet, as checked data. No JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mdsens.catalogue import CELL_MODES, POTENTIALS
+from mdsens.errors import InputError
+from mdsens.io.spec import PotentialTable, check_options
+from mdsens.io.toml import (
+    TomlTable,
+    check_name,
+    override,
+    read_toml,
+    shown,
+    validated,
+    what_is_allowed,
+)
+from mdsens.parameters import active_parameters
+from mdsens.units import UNITS
+
+
+class FreeTable(TomlTable):
+    """A free parameter: bounds, transform, prior [mean, deviation]; or tied to another."""
+
+    lower: float | None = None
+    upper: float | None = None
+    transform: Literal["linear", "log"] = "linear"
+    prior: list[float] | None = None
+    tied: str | None = None
+    factor: float = 1.0
+
+
+class FitTable(TomlTable):
+    """[fit]: how to go down; see mdsens.fit."""
+
+    optimizer: str = "levenberg_marquardt"
+    loss: str = "linear"
+    max_iterations: int = Field(default=100, ge=1)
+    tolerance: float = Field(default=1e-12, gt=0, lt=1)
+    learning_rate: float = Field(default=1e-2, gt=0)
+    starts: int = Field(default=1, ge=1)
+    spread: float = Field(default=0.2, gt=0)
+    seed: int = Field(default=0, ge=0)
+    patience: int = Field(default=10, ge=1)
+    validation: float = Field(default=0.0, ge=0, lt=1)
+    energy_shift: bool = False
+
+
+class WantTable(TomlTable):
+    """A number to meet."""
+
+    value: float = Field(description="give the value to meet")
+    sigma: float = Field(gt=0, description="give a standard deviation, in the same unit")
+    units: str | None = None
+
+
+class PropertyTable(WantTable):
+    """A property of a crystal to meet."""
+
+    property: str = Field(description="name the property, such as a or C11")
+    q: list[float] | None = None
+    branch: int | None = None
+    atoms: list[int] | None = None
+
+
+class DataTable(TomlTable):
+    """[[data]]: labelled structures; deviations of energy per atom, forces, stress."""
+
+    name: str | None = None
+    file: str = Field(description="name the file of labelled structures")
+    energy: float | None = Field(default=None, gt=0)
+    forces: float | None = Field(default=None, gt=0)
+    stress: float | None = Field(default=None, gt=0)
+
+
+class CrystalTable(TomlTable):
+    """[[crystal]]: properties of one relaxed structure."""
+
+    name: str | None = None
+    structure: str = Field(description="name the structure file")
+    index: int = -1
+    cell: str = "full"
+    pressure: float = 0.0
+    want: list[PropertyTable] = Field(description="say what it should meet")
+
+
+class DefectTable(TomlTable):
+    """[[defect]]: formation energy and volume against a bulk crystal."""
+
+    name: str | None = None
+    structure: str = Field(description="name the structure with the defect")
+    bulk: str = Field(description="name the structure of the perfect crystal")
+    cell: str = "fixed"
+    energy: WantTable | None = None
+    volume: WantTable | None = None
+
+
+class SurfaceTable(TomlTable):
+    """[[surface]]: energy per area of a slab against a bulk crystal."""
+
+    name: str | None = None
+    structure: str = Field(description="name the structure of the slab")
+    bulk: str = Field(description="name the structure of the perfect crystal")
+    axis: int = Field(default=2, ge=0, le=2)
+    energy: WantTable = Field(description="say what it should be")
+
+
+class BarrierTable(TomlTable):
+    """[[barrier]]: energy of a saddle above a minimum."""
+
+    name: str | None = None
+    minimum: str = Field(description="name the structure of the minimum")
+    saddle: str = Field(description="name a structure near the saddle")
+    energy: WantTable = Field(description="say what it should be")
+
+
+class FitTables(TomlTable):
+    """All of a FIT.toml."""
+
+    potential: PotentialTable = Field(description='add [potential] with kind = "..."')
+    free: dict[str, bool | FreeTable] = Field(description="add [free] with what may change")
+    fit: FitTable = FitTable()
+    data: list[DataTable] = Field(default=[])
+    crystal: list[CrystalTable] = Field(default=[])
+    defect: list[DefectTable] = Field(default=[])
+    surface: list[SurfaceTable] = Field(default=[])
+    barrier: list[BarrierTable] = Field(default=[])
+
+
+@dataclass(frozen=True)
+class FitSpec:
+    """A checked FIT.toml.
+
+    Attributes:
+        path: the file, as the user named it.
+        text: its content.
+        overrides: the `--set` items applied to it.
+        tables: the checked values.
+    """
+
+    path: Path
+    text: str
+    overrides: tuple[str, ...]
+    tables: FitTables
+
+    def file(self, name: str) -> Path:
+        """A file that the FIT.toml names, relative to its folder."""
+        return self.path.parent / name
+
+
+def load(path: str | Path, overrides: Sequence[str] = ()) -> FitSpec:
+    """Read and check a FIT.toml; `overrides` as for a RUN.toml.
+
+    Raises:
+        InputError: "FILE: where: what; what to do".
+    """
+    path = Path(path)
+    text, raw = read_toml(path, "fit file", "FIT.toml")
+    for item in overrides:
+        override(raw, item)
+    try:
+        tables = validated(FitTables, raw)
+        _check(tables)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return FitSpec(path, text, tuple(overrides), tables)
+
+
+def in_own_units(where: str, kind: str, want: WantTable, reduced: bool) -> tuple[float, float]:
+    """Value and deviation in eV, angstrom, THz, degrees; reduced ones as they are.
+
+    Raises:
+        InputError: no unit where one is needed, or one of another quantity.
+    """
+    if reduced and want.units in (None, "reduced"):
+        return want.value, want.sigma
+    allowed = UNITS[kind]
+    if want.units is None:
+        raise InputError(f"{where}.units: missing; allowed for a {kind}: {', '.join(allowed)}")
+    if want.units not in allowed:
+        raise InputError(
+            f"{where}.units: {shown(want.units)} is no unit of a {kind}; "
+            f"{what_is_allowed(want.units, allowed)}"
+        )
+    factor = allowed[want.units]
+    return factor * want.value, factor * want.sigma
+
+
+def _check(tables: FitTables) -> None:
+    check_name("potential.kind", tables.potential.kind, POTENTIALS)
+    check_options(tables.potential)
+    if not tables.free:
+        raise InputError("free: empty; name the parameters that may change")
+    names = [p.name for p in active_parameters(tables.potential.entry, tables.potential.options)]
+    for key, how in tables.free.items():
+        check_name("free", key.partition("[")[0], names)
+        if how is False:
+            raise InputError(f"free.{key}: false; leave it out")
+        if isinstance(how, FreeTable) and how.prior is not None and len(how.prior) != 2:
+            raise InputError(f"free.{key}.prior: has to be [mean, deviation]")
+    for where, cell in (
+        *((f"crystal.{k}", t.cell) for k, t in enumerate(tables.crystal)),
+        *((f"defect.{k}", t.cell) for k, t in enumerate(tables.defect)),
+    ):
+        check_name(f"{where}.cell", cell, CELL_MODES)
+    for k, data in enumerate(tables.data):
+        if data.energy is None and data.forces is None and data.stress is None:
+            raise InputError(
+                f"data.{k}: no deviation of energy, forces or stress, so nothing counts; give one"
+            )
+    for k, defect in enumerate(tables.defect):
+        if defect.energy is None and defect.volume is None:
+            raise InputError(f"defect.{k}: neither energy nor volume; say what it should meet")
+    if not any((tables.data, tables.crystal, tables.defect, tables.surface, tables.barrier)):
+        raise InputError(
+            "no targets; add [[data]], [[crystal]], [[defect]], [[surface]] or [[barrier]]"
+        )
+    if tables.fit.validation and not tables.data:
+        raise InputError(
+            "fit.validation: a share of the data, but there are no [[data]]; leave it out"
+        )
+    _check_unique(tables)
+
+
+def _check_unique(tables: FitTables) -> None:
+    seen: set[str] = set()
+    for where, name in names_of(tables):
+        if name in seen:
+            raise InputError(
+                f"{where}: another target is called {shown(name)}; give it a name of its own"
+            )
+        seen.add(name)
+
+
+def names_of(tables: FitTables) -> Iterator[tuple[str, str]]:
+    """(place, name) of every target: its own, or that of its file."""
+    lists: Mapping[str, Sequence[Any]] = {
+        "data": tables.data, "crystal": tables.crystal, "defect": tables.defect,
+        "surface": tables.surface, "barrier": tables.barrier,
+    }  # fmt: skip
+    for kind, rows in lists.items():
+        for k, row in enumerate(rows):
+            file = getattr(row, "file", None) or getattr(row, "structure", None) or row.saddle
+            yield f"{kind}.{k}", row.name or Path(file).stem

@@ -1,0 +1,46 @@
+"""Fitting potentials to what they are judged by, with implicit derivatives and error bars."""
+
+from mdsens.fitting.fit import Fit, Run, Step, fit
+from mdsens.fitting.labelled import Labelled, Labels
+from mdsens.fitting.measured import Measured, Wanted
+from mdsens.fitting.optimizers import LOSSES, OPTIMIZERS, Descent
+from mdsens.fitting.posterior import Posterior, posterior, sampled
+from mdsens.fitting.problem import Evaluation, Problem
+from mdsens.fitting.profile import profile
+from mdsens.fitting.properties import barrier, crystal, defect, surface
+from mdsens.fitting.readings import Reading, reading
+from mdsens.fitting.space import Free, Space, Tied, space
+from mdsens.fitting.targets import ENERGY_SHIFT, Outcome, Target
+
+__all__ = [
+    "ENERGY_SHIFT",
+    "LOSSES",
+    "OPTIMIZERS",
+    "Descent",
+    "Evaluation",
+    "Fit",
+    "Free",
+    "Labelled",
+    "Labels",
+    "Measured",
+    "Outcome",
+    "Posterior",
+    "Problem",
+    "Reading",
+    "Run",
+    "Space",
+    "Step",
+    "Target",
+    "Tied",
+    "Wanted",
+    "barrier",
+    "crystal",
+    "defect",
+    "fit",
+    "posterior",
+    "profile",
+    "reading",
+    "sampled",
+    "space",
+    "surface",
+]

@@ -1,0 +1,191 @@
+"""Fits of straight lines, where everything has a closed form; and of curves, where it has not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mdsens.errors import InputError, NotConverged
+from mdsens.fitting import Free, fit, profile, sampled
+from tests.fitting.lines import Curve, line
+
+RNG = np.random.default_rng(1)
+MATRIX = RNG.normal(size=(40, 3))
+TRUE = np.array([2.0, -1.0, 0.5])
+SIGMA = RNG.uniform(0.5, 2.0, 40)
+PARAMS = {"a": np.array(1.0), "b": np.array(1.0), "c": np.array(0.0)}
+FREE = {"a": Free(), "b": Free(), "c": Free()}
+OPTIMIZERS = ("levenberg_marquardt", "lbfgs")
+
+
+def noisy(seed: int) -> Curve:
+    noise = SIGMA * np.random.default_rng(seed).standard_normal(40)
+    return line(MATRIX, MATRIX @ TRUE + noise, SIGMA)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_best_fit_and_covariance_of_a_line(optimizer):
+    target = noisy(0)
+    found = fit(None, PARAMS, [target], FREE, optimizer=optimizer)
+    weighted = MATRIX / SIGMA[:, None]
+    best, chi2, *_ = np.linalg.lstsq(weighted, target.wanted / SIGMA)
+    theta = np.asarray(found.space.theta(found.best.u))
+    np.testing.assert_allclose(theta, best, atol=1e-6)
+    np.testing.assert_allclose(found.best.chi2, chi2[0], rtol=1e-8)
+    covariance = np.linalg.inv(weighted.T @ weighted) * max(1.0, chi2[0] / 37)
+    np.testing.assert_allclose(found.posterior.sigma, np.sqrt(np.diag(covariance)), rtol=1e-6)
+    deviation = np.sqrt(np.diag(covariance))
+    np.testing.assert_allclose(
+        found.posterior.correlation, covariance / np.outer(deviation, deviation), rtol=1e-6
+    )
+    values, bars = found.predict(target)
+    np.testing.assert_allclose(values, MATRIX @ best, atol=1e-6)
+    np.testing.assert_allclose(
+        bars, np.sqrt(np.einsum("ij,jk,ik->i", MATRIX, covariance, MATRIX)), rtol=1e-6
+    )
+
+
+def test_bars_cover_as_they_should():
+    """68 % of 60 fits to noisy data have the true value within one bar, each parameter."""
+    inside = []
+    for seed in range(60):
+        found = fit(None, PARAMS, [noisy(seed)], FREE)
+        off = np.abs(np.asarray(found.space.theta(found.best.u)) - TRUE)
+        inside.append(off < found.posterior.sigma)
+    share = np.mean(inside, axis=0)
+    # Inflation never shrinks a bar: a little more than 68.3 %; 60 fits know it to 6 %.
+    assert np.all((share > 0.55) & (share < 0.88)), share
+
+
+def test_draws_agree_with_bars():
+    found = fit(None, PARAMS, [noisy(0)], FREE)
+    other = Curve("other", lambda t: 2.0 * t, np.zeros(3), np.ones(3))
+    values = sampled(None, found.posterior, other, 400)
+    _, bars = found.predict(other)
+    np.testing.assert_allclose(values.std(axis=0), bars, rtol=0.15)
+
+
+def test_profile_of_a_line_is_a_parabola():
+    found = fit(None, PARAMS, [noisy(0)], FREE)
+    best, sigma = found.space.theta(found.best.u)[1], found.posterior.sigma[1]
+    steps = np.array([-2.0, 0.0, 1.0])
+    chi2 = profile(found, "b", best + steps * sigma)
+    growth = (chi2 - found.best.chi2) / found.posterior.inflation
+    np.testing.assert_allclose(growth, steps**2, atol=1e-6)
+    with pytest.raises(InputError, match="not one of several"):
+        profile(found, "z", [1.0])
+
+
+def test_prior_counts_like_a_measurement():
+    free = {**FREE, "a": Free(prior=(5.0, 0.01))}
+    found = fit(None, PARAMS, [noisy(0)], free)
+    np.testing.assert_allclose(found.space.theta(found.best.u)[0], 5.0, atol=0.02)
+    assert found.posterior.sigma[0] < 0.05
+
+
+def test_robust_loss_forgives_outliers():
+    wanted = MATRIX @ TRUE
+    wanted[:4] += 100.0
+    target = line(MATRIX, wanted, 0.1 * SIGMA)
+    errors = {}
+    for loss in ("linear", "soft_l1", "huber", "cauchy"):
+        found = fit(None, PARAMS, [target], FREE, loss=loss)
+        other = fit(None, PARAMS, [target], FREE, loss=loss, optimizer="lbfgs", max_iterations=500)
+        np.testing.assert_allclose(found.best.u, other.best.u, atol=2e-3)
+        errors[loss] = np.abs(np.asarray(found.space.theta(found.best.u)) - TRUE).max()
+    assert errors["cauchy"] < errors["huber"] < 0.1 * errors["linear"]
+
+
+def test_adam_goes_down_within_bounds():
+    free = {**FREE, "a": Free(upper=1.5)}
+    found = fit(None, PARAMS, [noisy(0)], free, optimizer="adam", learning_rate=0.05, max_iterations=400)
+    assert found.space.theta(found.best.u)[0] == pytest.approx(1.5)
+    bounded = fit(None, PARAMS, [noisy(0)], free)
+    np.testing.assert_allclose(found.best.chi2, bounded.best.chi2, rtol=1e-3)
+
+
+def test_degenerate_combinations_are_named():
+    same = line(MATRIX @ np.diag([1.0, 1.0, 0.0]), MATRIX @ TRUE, SIGMA)
+    with pytest.raises(InputError, match="no target depends on c"):
+        fit(None, PARAMS, [same], FREE)
+    both = line(MATRIX @ np.array([[1, 0, 0], [2, 0, 0], [0, 0, 1]]).T, MATRIX @ TRUE, SIGMA)
+    with pytest.raises(InputError, match=r"a \(\+1\), b \(-0.5\)|a \(-1\), b \(\+0.5\)"):
+        fit(None, PARAMS, [both], FREE)
+    with pytest.raises(InputError, match="3 free parameters, but only 2 numbers"):
+        fit(None, PARAMS, [line(MATRIX[:2], np.ones(2), np.ones(2))], FREE)
+    deaf = Curve("deaf", lambda t: 0.0 * t, np.ones(3), np.ones(3))
+    with pytest.raises(InputError, match="deaf does not depend on any free parameter"):
+        fit(None, PARAMS, [noisy(0), deaf], FREE)
+
+
+def test_a_target_that_breaks_in_mid_fit_is_reported_and_avoided():
+    """The best fit lies where the target cannot be evaluated: the fit stops short of it."""
+    target = line(MATRIX, MATRIX @ TRUE, SIGMA, breaks=lambda theta: theta[0] > 1.8)
+    found = fit(None, PARAMS, [target], FREE)
+    theta = np.asarray(found.space.theta(found.best.u))
+    assert 1.0 < theta[0] <= 1.8
+    assert not found.best.failures
+    assert found.best.chi2 < 0.5 * found.first.chi2
+    with pytest.raises(NotConverged, match="line, at the start"):
+        fit(None, {**PARAMS, "a": np.array(3.0)}, [target], FREE)
+
+
+def test_starts_that_break_are_left_out():
+    target = line(MATRIX, MATRIX @ TRUE, SIGMA, breaks=lambda theta: theta[0] > 1.2)
+    found = fit(None, PARAMS, [target], FREE, starts=8, spread=0.5)
+    assert found.runs[0] is not None
+    assert 0 < sum(run is None for run in found.runs) < 7
+
+
+def test_several_starts_find_the_lower_of_two_minima():
+    def f(theta):
+        return (theta[0] ** 2 - 4.0 + 0.3 * theta[0])[None]
+
+    target = Curve("well", lambda t: f(t) * np.ones(2), np.array([0.0, 0.5]), np.ones(2))
+    lone = fit(None, {"a": np.array(-1.0)}, [target], {"a": Free()})
+    many = fit(None, {"a": np.array(-1.0)}, [target], {"a": Free()}, starts=10, spread=3.0, seed=1)
+    assert many.best.chi2 <= lone.best.chi2
+    assert len(many.runs) == 10
+
+
+def test_held_out_data_stop_a_descent():
+    held = line(MATRIX, MATRIX @ np.array([1.5, 0.0, 0.2]), SIGMA)
+    found = fit(
+        None, PARAMS, [noisy(0)], FREE, validation=held, patience=3, optimizer="adam",
+        learning_rate=0.05, max_iterations=500,
+    )  # fmt: skip
+    run = found.runs[0]
+    scores = [s.validation for s in run.steps]
+    assert len(scores) == int(np.argmin(scores)) + 4
+    assert found.best is run.best and run.best.chi2 == run.steps[int(np.argmin(scores))].chi2
+
+
+@pytest.mark.parametrize("optimizer", ["levenberg_marquardt", "lbfgs", "adam"])
+def test_a_fit_goes_on_bit_by_bit(optimizer):
+    curve = Curve("exp", lambda t: np.exp(1.0) ** (t * np.arange(1, 4)), np.array([3.0, 0.2, 2.0]), np.ones(3))
+    kept = []
+    options = {"optimizer": optimizer, "max_iterations": 30}
+    whole = fit(None, PARAMS, [curve, noisy(3)], FREE, record=lambda n, e: kept.append(e), **options)
+    for count in (1, len(kept) // 2, len(kept) - 1):
+        again = []
+        resumed = fit(
+            None, PARAMS, [curve, noisy(3)], FREE, history={0: kept[:count]},
+            record=lambda n, e, again=again: again.append(e), **options,
+        )  # fmt: skip
+        assert len(again) == len(kept) - count
+        assert resumed.best.u.tobytes() == whole.best.u.tobytes()
+    with pytest.raises(InputError, match="does not belong to this fit"):
+        fit(None, PARAMS, [noisy(3)], {"a": Free()}, history={0: kept}, **options)
+
+
+@pytest.mark.parametrize(
+    "options, sentence",
+    [({"optimizer": "bfgs"}, "unknown"), ({"loss": "l1"}, "unknown"), ({"starts": 0}, "at least one")],
+)
+def test_bad_options(options, sentence):
+    with pytest.raises(InputError, match=sentence):
+        fit(None, PARAMS, [noisy(0)], FREE, **options)
+    with pytest.raises(InputError, match="two targets are called line"):
+        fit(None, PARAMS, [noisy(0), noisy(1)], FREE)
+    with pytest.raises(InputError, match="no targets"):
+        fit(None, PARAMS, [], FREE)
