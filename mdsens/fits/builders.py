@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mdsens.fits.spec import FitSpec, WantTable, in_own_units, names_of
+from mdsens.fits.spec import FitSpec, WantTable, names_of, unit_of
 from mdsens.fitting import (
     Labelled,
     Measured,
@@ -22,7 +22,6 @@ from mdsens.fitting import (
 from mdsens.io.labelled import read_labelled
 from mdsens.io.structures import read
 from mdsens.system import System
-from mdsens.units import UNITS
 
 
 @dataclass(eq=False)
@@ -61,8 +60,10 @@ def targets_of(spec: FitSpec, files: Files) -> list[Target]:
 
 def _data(spec: FitSpec, files: Files, names: Iterator[str]) -> Iterator[Labelled]:
     for table in spec.tables.data:
-        sigmas = [np.inf if s is None else s for s in (table.energy, table.forces, table.stress)]
-        yield Labelled(next(names), *files.labelled(table.file), *sigmas)
+        energy, forces, stress = (
+            np.inf if s is None else s for s in (table.energy, table.forces, table.stress)
+        )
+        yield Labelled(next(names), *files.labelled(table.file), energy, forces, stress)
 
 
 def _crystals(spec: FitSpec, files: Files, names: Iterator[str]) -> Iterator[Measured]:
@@ -97,7 +98,5 @@ def _others(spec: FitSpec, files: Files, names: Iterator[str]) -> Iterator[Measu
 
 
 def _wanted(where: str, kind: str, label: str, want: WantTable, system: System) -> Wanted:
-    reduced = system.units == "reduced"
-    value, sigma = in_own_units(where, kind, want, reduced)
-    units = "reduced" if reduced else next(iter(UNITS[kind]))
-    return Wanted(label, value, sigma, units)
+    units, scale = unit_of(where, kind, want, system.units == "reduced")
+    return Wanted(label, want.value, want.sigma, units, scale)

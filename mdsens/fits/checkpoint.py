@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,7 @@ def remove(folder: Path) -> None:
 
 
 def _bytes(e: Evaluation) -> bytes:
-    memories = {
+    memories: dict[str, Any] = {
         f"memory-{k}-{i}": x for k, memory in enumerate(e.memories) for i, x in enumerate(memory)
     }
     stream = BytesIO()
@@ -85,7 +86,7 @@ def _bytes(e: Evaluation) -> bytes:
 def _read(path: Path, targets: int) -> Evaluation | None:
     """What a file says; None where it is damaged, so that it is computed again."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as file:
             memories = []
             for k in range(targets):
                 count = sum(name.startswith(f"memory-{k}-") for name in file.files)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -42,7 +42,7 @@ class FitTable(TomlTable):
     optimizer: str = "levenberg_marquardt"
     loss: str = "linear"
     max_iterations: int = Field(default=100, ge=1)
-    tolerance: float = Field(default=1e-12, gt=0, lt=1)
+    tolerance: float = Field(default=1e-10, gt=0, lt=1)
     learning_rate: float = Field(default=1e-2, gt=0)
     starts: int = Field(default=1, ge=1)
     spread: float = Field(default=0.2, gt=0)
@@ -172,14 +172,14 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> FitSpec:
     return FitSpec(path, text, tuple(overrides), tables)
 
 
-def in_own_units(where: str, kind: str, want: WantTable, reduced: bool) -> tuple[float, float]:
-    """Value and deviation in eV, angstrom, THz, degrees; reduced ones as they are.
+def unit_of(where: str, kind: str, want: WantTable, reduced: bool) -> tuple[str, float]:
+    """The unit of a number, and what one is in eV, angstrom, THz, degrees.
 
     Raises:
         InputError: no unit where one is needed, or one of another quantity.
     """
     if reduced and want.units in (None, "reduced"):
-        return want.value, want.sigma
+        return "reduced", 1.0
     allowed = UNITS[kind]
     if want.units is None:
         raise InputError(f"{where}.units: missing; allowed for a {kind}: {', '.join(allowed)}")
@@ -188,8 +188,7 @@ def in_own_units(where: str, kind: str, want: WantTable, reduced: bool) -> tuple
             f"{where}.units: {shown(want.units)} is no unit of a {kind}; "
             f"{what_is_allowed(want.units, allowed)}"
         )
-    factor = allowed[want.units]
-    return factor * want.value, factor * want.sigma
+    return want.units, allowed[want.units]
 
 
 def _check(tables: FitTables) -> None:
@@ -240,11 +239,11 @@ def _check_unique(tables: FitTables) -> None:
 
 def names_of(tables: FitTables) -> Iterator[tuple[str, str]]:
     """(place, name) of every target: its own, or that of its file."""
-    lists: Mapping[str, Sequence[Any]] = {
-        "data": tables.data, "crystal": tables.crystal, "defect": tables.defect,
-        "surface": tables.surface, "barrier": tables.barrier,
-    }  # fmt: skip
-    for kind, rows in lists.items():
+    lists = (
+        ("data", "file", tables.data), ("crystal", "structure", tables.crystal),
+        ("defect", "structure", tables.defect), ("surface", "structure", tables.surface),
+        ("barrier", "saddle", tables.barrier),
+    )  # fmt: skip
+    for kind, file, rows in lists:
         for k, row in enumerate(rows):
-            file = getattr(row, "file", None) or getattr(row, "structure", None) or row.saddle
-            yield f"{kind}.{k}", row.name or Path(file).stem
+            yield f"{kind}.{k}", row.name or Path(getattr(row, file)).stem

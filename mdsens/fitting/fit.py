@@ -108,7 +108,7 @@ def fit(
     optimizer: str = "levenberg_marquardt",
     loss: str = "linear",
     max_iterations: int = 100,
-    tolerance: float = 1e-12,
+    tolerance: float = 1e-10,
     learning_rate: float = 1e-2,
     starts: int = 1,
     spread: float = 0.2,

@@ -32,12 +32,19 @@ Measure = Callable[[Potential, Any, Sequence[System]], tuple[jax.Array, States]]
 
 @dataclass(frozen=True)
 class Wanted:
-    """One number that should be met: its name, value, standard deviation and unit."""
+    """One number that should be met.
+
+    Attributes:
+        label: its name.
+        value, sigma: what it should be, and the standard deviation of that, in `units`.
+        scale: one of these units in those of the potential.
+    """
 
     label: str
     value: float
     sigma: float
     units: str = ""
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +110,8 @@ class Measured(Target):
             raise NotConverged(f"{self.labels[bad]} is no number")
         if self.watched:
             _check_basins(self.name, self.systems, memory)
-        return Outcome(found, jacobian, memory)
+        scale = np.array([r.scale for r in self.readings])
+        return Outcome(found / scale, jacobian / scale[:, None], memory)
 
 
 def _resumed(systems: Sequence[System], memory: tuple[np.ndarray, ...]) -> list[System]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import optax
@@ -31,7 +32,7 @@ class Descent:
     """
 
     max_iterations: int = 100
-    tolerance: float = 1e-12
+    tolerance: float = 1e-10
     loss: str = "linear"
     learning_rate: float = 1e-2
 
@@ -58,7 +59,7 @@ def levenberg_marquardt(problem: Problem, u: np.ndarray, how: Descent, tell: Tol
         return here.jacobian
 
     found = optimize.least_squares(
-        lambda u: problem(u).residuals, u, jacobian, problem.space.bounds(), loss=how.loss,
+        lambda u: problem(u).residuals, u, cast(Any, jacobian), problem.space.bounds(), loss=how.loss,
         xtol=how.tolerance, ftol=how.tolerance, gtol=how.tolerance,
         max_nfev=20 * how.max_iterations,
     )  # fmt: skip
@@ -67,7 +68,7 @@ def levenberg_marquardt(problem: Problem, u: np.ndarray, how: Descent, tell: Tol
 
 
 def lbfgs(problem: Problem, u: np.ndarray, how: Descent, tell: Told) -> str:
-    bounds = optimize.Bounds(*problem.space.bounds())
+    bounds: Any = optimize.Bounds(*cast(Any, problem.space.bounds()))
     found = optimize.minimize(
         lambda u: loss_and_gradient(problem(u), how.loss), u, jac=True, method="L-BFGS-B",
         bounds=bounds, callback=lambda u: tell(problem(u)),

@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
@@ -181,10 +181,20 @@ def _parameter_sentence(name: str, given: Any, kind: str) -> str:
 
 
 def _fields(model: Any, loc: Iterable[int | str]) -> Mapping[Any, Any]:
-    """The fields of the table at `loc`."""
+    """The fields of the table at `loc`, which may lead through lists and tables of tables."""
     for name in loc:
-        model = model.model_fields[name].annotation
-    return model.model_fields
+        inside = getattr(model, "model_fields", {}).get(name)
+        # A place in a list, or a key of the user's: what is there is of the type inside.
+        model = _table_in(model if inside is None else inside.annotation)
+    return getattr(model, "model_fields", {})
+
+
+def _table_in(annotation: Any) -> Any:
+    """The table among list[Table], dict[str, bool | Table], Table | None; or the annotation."""
+    if hasattr(annotation, "model_fields"):
+        return annotation
+    found = [_table_in(inner) for inner in get_args(annotation)]
+    return next((t for t in found if hasattr(t, "model_fields")), annotation)
 
 
 _BOUNDS = {

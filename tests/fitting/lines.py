@@ -1,13 +1,10 @@
-"""Targets that are straight lines or curves in the parameters themselves: no atoms, closed forms."""
+"""Targets that are straight lines or curves in the parameters a, b, c: no atoms, closed forms."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from mdsens.errors import NotConverged
@@ -16,10 +13,14 @@ from mdsens.fitting import Outcome, Target
 
 @dataclass(frozen=True, eq=False)
 class Curve(Target):
-    """values = f(all parameters); cannot be evaluated where `breaks(theta)`."""
+    """values = f(theta), derivatives slope(theta); cannot be evaluated where `breaks(theta)`.
+
+    theta are all parameters in alphabetical order, free or not.
+    """
 
     name: str
-    f: Callable[[Any], Any]
+    f: Callable[[np.ndarray], np.ndarray]
+    slope: Callable[[np.ndarray], np.ndarray]
     goal: np.ndarray
     bars: np.ndarray
     breaks: Callable[[np.ndarray], bool] = lambda theta: False
@@ -37,22 +38,14 @@ class Curve(Target):
         return self.bars
 
     def evaluate(self, potential, space, u, memory=()) -> Outcome:
-        def theta(u):
-            return jnp.stack(jax.tree.leaves(space.params(u)))
-
-        if self.breaks(np.asarray(theta(u))):
-            raise NotConverged(f"{self.name} does not relax at {theta(u)}")
-
-        @jax.jit
-        def both(u):
-            def f(u):
-                return self.f(theta(u))
-
-            return f(u), jax.jacfwd(f)(u)
-
-        kept = self._compiled.setdefault(space.labels, both) if False else both
-        return Outcome(*map(np.asarray, kept(np.asarray(u))))
+        names = sorted(space.base)
+        theta = np.array([float(space.base[name]) for name in names])
+        free = [names.index(label) for label in space.labels]
+        theta[free] = space.theta(u)
+        if self.breaks(theta):
+            raise NotConverged(f"{self.name} does not relax at {theta}")
+        return Outcome(self.f(theta), self.slope(theta)[:, free] * space.slope(u))
 
 
-def line(matrix: np.ndarray, wanted: np.ndarray, sigma: np.ndarray, **more: Any) -> Curve:
-    return Curve("line", lambda theta: matrix @ theta, wanted, sigma, **more)
+def line(matrix: np.ndarray, wanted: np.ndarray, sigma: np.ndarray, **more) -> Curve:
+    return Curve("line", lambda t: matrix @ t, lambda t: matrix, wanted, sigma, **more)

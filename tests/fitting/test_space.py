@@ -79,7 +79,11 @@ def test_refused(free, sentence):
 
 
 def test_tables_without_absent_species():
-    params = {"epsilon": PARAMS["epsilon"], "mass": Table(np.array([1.0, 2.0]), ("Ar", "Kr")), "c": 2.0}
+    params = {
+        "epsilon": PARAMS["epsilon"],
+        "mass": Table(np.array([1.0, 2.0]), ("Ar", "Kr")),
+        "c": 2.0,
+    }
     part = restricted(params, ("Kr",))
     assert part["epsilon"].keys == ("Kr-Kr",) and part["mass"].keys == ("Kr",)
     np.testing.assert_array_equal(part["epsilon"].values, [4.0])

@@ -13,14 +13,14 @@ import pytest
 # Heavy or replaceable packages enter through one door each.
 DOORS = {
     "jax_md": {"_jaxmd.py"},
-    "ase": {"io/structures.py", "io/calculator.py", "masses.py"},
-    "h5py": {"io/hdf5.py", "io/results.py", "io/columns.py", "io/grid.py"},
+    "ase": {"io/structures.py", "io/calculator.py", "io/labelled.py", "masses.py"},
+    "h5py": {"io/hdf5.py", "io/results.py", "io/columns.py", "io/fits.py", "io/grid.py"},
     "typer": {"cli.py", "cli"},
     "rich": {"cli.py", "cli"},
     "click": {"cli.py", "cli"},
     "matplotlib": {"report.py", "report"},
     "optax": {"equilibrium", "fitting.py", "fitting", "implicit/optimality", "implicit/bilevel"},
-    "pydantic": {"io/toml.py", "io/spec.py", "sweeps/spec.py", "sweeps/axes.py"},
+    "pydantic": {"io/toml.py", "io/spec.py", "sweeps/spec.py", "sweeps/axes.py", "fits/spec.py"},
 }
 # What belongs to tests and development alone.
 NEVER = {"pytest", "hypothesis", "matscipy", "jaxopt", "pymatgen", "sybil", "tests", "scripts"}

@@ -1,0 +1,186 @@
+"""`mdsens fit`: from a FIT.toml to a record, words and a figure; interrupted, resumed, refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import ase
+import numpy as np
+import pytest
+from ase.io import write
+
+from mdsens.errors import InputError
+from mdsens.fits import run as runs
+from mdsens.fits.job import prepare
+from mdsens.io.fits import read_fit
+from mdsens.io.labelled import read_labelled
+from tests.fits.conftest import FIT, frames
+
+
+def test_a_fit_from_file_to_file(mdsens, fit_toml, tmp_path):
+    told = mdsens("fit", fit_toml)
+    assert (told.code, told.err) == (0, "")
+    assert "epsilon" in told.out and "converged" in told.out and "written to fit.h5" in told.out
+    record = read_fit(tmp_path / "fit.h5")
+    assert record.labels == ("epsilon", "sigma")
+    np.testing.assert_allclose(record.free["value"], [0.0104, 3.4], rtol=1e-6)
+    np.testing.assert_allclose(record.parameters["cutoff"], 6.0)
+    assert record.provenance["fit_toml"] == FIT
+    assert not (tmp_path / "fit.evaluations").exists()
+    shown = mdsens("show", "fit.h5")
+    assert shown.code == 0 and "md: force" in shown.out
+    facts = json.loads(mdsens("show", "fit.h5", "--json").out)
+    assert facts["parameters"]["sigma"]["value"] == record.free["value"][1]
+    assert facts["targets"]["md"]["energy"]["rms"] < 1e-7
+    assert mdsens("plot", "fit.h5", "-o", "fit.svg").code == 0
+    assert (tmp_path / "fit.svg").read_text().count("<svg") == 1
+
+
+def test_not_converged_is_exit_3_with_a_record(mdsens, fit_toml, tmp_path):
+    told = mdsens("fit", fit_toml, "--set", "fit.max_iterations=1")
+    assert told.code == 3 and "not converged within 1 steps" in told.err
+    assert read_fit(tmp_path / "fit.h5").facts["why"]
+
+
+def test_validation_and_several_starts(mdsens, fit_toml, tmp_path):
+    write(tmp_path / "md.extxyz", frames(6))
+    told = mdsens("fit", fit_toml, "--set", "fit.validation=0.3", "--set", "fit.starts=3")
+    assert told.code == 0, told.err
+    record = read_fit(tmp_path / "fit.h5")
+    assert len(record.history) == 3 and np.isfinite(record.history[0]["validation"]).all()
+    assert record.targets[0].labels.count("energy") == 4
+    np.testing.assert_allclose(record.free["value"], [0.0104, 3.4], rtol=1e-6)
+
+
+def test_interrupted_anywhere_it_ends_at_the_same_bits(fit_toml, tmp_path, monkeypatch):
+    """Killed between any two evaluations, and with one of its files damaged."""
+    monkeypatch.chdir(tmp_path)
+    whole = runs.run(prepare(fit_toml), Path("whole.h5"))
+    kept = tmp_path / "kept"
+
+    def keep(folder):
+        shutil.copytree(folder, kept, dirs_exist_ok=True)
+
+    monkeypatch.setattr(runs, "remove", keep)
+    runs.run(prepare(fit_toml), Path("fit.h5"))
+    files = sorted(kept.glob("*.npz"))
+    assert len(files) > 4
+    for count in (1, len(files) // 2, len(files)):
+        shutil.rmtree("fit.evaluations")
+        shutil.copytree(kept, "fit.evaluations")
+        for file in files[count:]:
+            (tmp_path / "fit.evaluations" / file.name).unlink()
+        last = tmp_path / "fit.evaluations" / files[count - 1].name
+        last.write_bytes(last.read_bytes()[:-40])
+        again = runs.run(prepare(fit_toml), Path("fit.h5"))
+        assert again.free["value"].tobytes() == whole.free["value"].tobytes()
+        assert again.free["correlation"].tobytes() == whole.free["correlation"].tobytes()
+
+
+@pytest.mark.slow
+def test_killed_and_run_again(fit_toml, tmp_path):
+    """kill -9 as soon as there is something to lose, again and again; then to the end."""
+    command = [sys.executable, "-P", "-m", "mdsens", "fit", fit_toml]
+    environment = {**os.environ, "MDSENS_CACHE_DIR": str(tmp_path / "cache")}
+    subprocess.run([*command, "-o", "whole.h5"], cwd=tmp_path, env=environment, check=True)
+    folder, kills = tmp_path / "fit.evaluations", 0
+    for _ in range(4):
+        known = len(list(folder.glob("*.npz")))
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment)
+        while process.poll() is None and len(list(folder.glob("*.npz"))) <= known:
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        kills += process.wait() == -signal.SIGKILL
+    assert kills > 1
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+    whole, again = read_fit(tmp_path / "whole.h5"), read_fit(tmp_path / "fit.h5")
+    assert again.free["value"].tobytes() == whole.free["value"].tobytes()
+
+
+def test_evaluations_of_another_fit_are_refused(mdsens, fit_toml, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        patch.setattr(runs, "remove", lambda folder: None)
+        runs.run(prepare(fit_toml), Path("fit.h5"))
+    (tmp_path / "fit.toml").write_text(FIT.replace("0.001", "0.002"))
+    told = mdsens("fit", fit_toml)
+    assert told.code == 2 and "evaluations of another fit" in told.err
+    assert mdsens("fit", fit_toml, "--restart").code == 0
+    np.testing.assert_allclose(read_fit(tmp_path / "fit.h5").free["value"][1], 3.4, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "old, new, sentence",
+    [
+        ("lennard_jones", "lennard_johns", "did you mean lennard_jones?"),
+        ("sigma = true", "sgma = true", "did you mean sigma?"),
+        ("[free]\n", "[fre]\n", "unknown key"),
+        ("md.extxyz", "nd.extxyz", "nd.extxyz"),
+        ("energy = 0.001\nforces = 0.01", "", "nothing counts"),
+        ("energy = 0.001", "energy = -1.0", "out of range"),
+        ("[[data]]", "[fit]\nvalidation = 0.1\n[[data]]", "0.1 of the 3 structures"),
+        ("[[data]]", '[fit]\noptimizer = "newton"\n[[data]]', "newton"),
+        ("sigma = true", "sigma = {prior = [1.0]}", "has to be [mean, deviation]"),
+        ("epsilon = {lower = 1e-3", "epsilon = {lower = 0.05", "not between its bounds"),
+    ],
+)
+def test_bad_fit_files(refused, fit_toml, tmp_path, old, new, sentence):
+    text = FIT.replace(old, new, 1)
+    assert text != FIT
+    (tmp_path / "fit.toml").write_text(text)
+    assert sentence in refused(2, "fit", fit_toml)
+
+
+@pytest.mark.parametrize(
+    "want, sentence",
+    [
+        ('{property = "C11", value = 1.0, sigma = 0.1}', "units: missing"),
+        ('{property = "C11", value = 1.0, sigma = 0.1, units = "eV"}', "no unit of a modulus"),
+        ('{property = "C77", value = 1.0, sigma = 0.1, units = "GPa"}', "no property"),
+        ('{property = "C11", value = 1.0, sigma = 0.0, units = "GPa"}', "out of range"),
+        ('{property = "C11", value = 1.0, units = "GPa"}', "standard deviation"),
+    ],
+)
+def test_bad_wants(fit_toml, tmp_path, monkeypatch, want, sentence):
+    monkeypatch.chdir(tmp_path)
+    Path("fit.toml").write_text(
+        f'{FIT}\n[[crystal]]\nname = "x"\nstructure = "md.extxyz"\nwant = [{want}]\n'
+    )
+    with pytest.raises(InputError, match=sentence):
+        prepare(fit_toml)
+
+
+def test_labels_of_pymatgen(tmp_path):
+    """Fractional sites, kbar as a pressure, xx yy zz xy yz zx."""
+    row = {
+        "structure": {
+            "lattice": {"matrix": [[4, 0, 0], [0, 5, 0], [0, 0, 6]]},
+            "sites": [{"species": [{"element": "Si", "occu": 1}], "abc": [0.5, 0.5, 0.5]}],
+        },
+        "outputs": {
+            "energy": -3.0, "forces": [[1.0, 2.0, 3.0]],
+            "virial_stress": [10.0, 20.0, 30.0, 1.0, 2.0, 3.0],
+        },
+    }  # fmt: skip
+    (tmp_path / "x.json").write_text(json.dumps([row]))
+    (system,), (labels,) = read_labelled(tmp_path / "x.json")
+    np.testing.assert_allclose(system.positions, [[2.0, 2.5, 3.0]])
+    assert labels.energy == -3.0
+    expected = -np.array([[10, 1, 3], [1, 20, 2], [3, 2, 30]]) * 0.1 / 160.2176634
+    np.testing.assert_allclose(labels.stress, expected, rtol=1e-9)
+    (tmp_path / "x.json").write_text(json.dumps([{"structure": row["structure"]}]))
+    with pytest.raises(InputError, match="structure 0: lacks 'outputs'"):
+        read_labelled(tmp_path / "x.json")
+
+
+def test_structures_without_labels_are_named(tmp_path):
+    write(tmp_path / "x.extxyz", [frames(1)[0], ase.Atoms("Ar", cell=np.eye(3), pbc=True)])
+    with pytest.raises(InputError, match=r"x.extxyz\[1\]: neither energy, forces nor stress"):
+        read_labelled(tmp_path / "x.extxyz")
