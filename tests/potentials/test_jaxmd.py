@@ -283,3 +283,46 @@ def test_weights_of_a_network_move_a_relaxed_crystal():
         difference = (feature(changed(k, 1e-2)) - feature(changed(k, -1e-2))) / 2e-2
         assert abs(difference) > 100 * noise or k == 0
         np.testing.assert_allclose(jnp.ravel(slopes[k])[0], difference, rtol=1e-5, atol=noise)
+
+
+@pytest.mark.slow
+# What jax-md's network calls in e3nn_jax and jraph is deprecated there.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_weights_of_a_message_passing_network_move_a_relaxed_crystal():
+    """NequIP: sites see neighbours of neighbours, so the Hessian is known by its products only."""
+    from jax_md import energy as oracle
+    from jax_md._nn import nequip
+
+    system = disordered(cubic(5.43), 0.05, 1)
+    box = jnp.asarray(system.cell.T)
+    displacement, _ = space.periodic_general(box, fractional_coordinates=False)
+    config = nequip.default_config()
+    config.update({
+        "graph_net_steps": 2, "hidden_irreps": "4x0e+2x1o", "sh_irreps": "1x0e+1x1o",
+        "n_elements": 1, "radial_net_n_hidden": 8, "num_basis": 4, "r_max": 2.6, "n_neighbors": 4.0,
+        "scale": 0.1, "shift": 0.0,
+    })  # fmt: skip
+    neighbor_fn, init_fn, energy_fn = oracle.nequip_neighbor_list(
+        displacement, box, config, jnp.ones((8, 1)), dr_threshold=0.2
+    )
+    x = jnp.asarray(system.positions)
+    weights = init_fn(jax.random.PRNGKey(0), x, neighbor_fn.allocate(x))
+    leaves, tree = jax.tree.flatten(jax.tree.map(lambda w: w.astype(jnp.float64), weights))
+    # Without a potential to stand on, weights at random have no crystal.
+    adoptee = from_jax_md((neighbor_fn, energy_fn), system, parameters_first=True)
+    potential, stand = StillingerWeber() + adoptee, StillingerWeber()
+    known = {"stillinger_weber": stand.parameters(system, **SW_SILICON)}
+
+    def feature(leaves):
+        params = {**known, "jax_md": jax.tree.unflatten(tree, leaves)}
+        x = ms.relax(potential, params, system).positions
+        return jnp.sum(jnp.cos(jnp.arange(24.0).reshape(8, 3)) * x)
+
+    def changed(k: int, by: float):
+        return [w.at[(0,) * w.ndim].add(by) if j == k else w for j, w in enumerate(leaves)]
+
+    slopes = jax.grad(feature)(leaves)
+    for k in (0, 3, 9, 12, 21):
+        difference = (feature(changed(k, 1e-3)) - feature(changed(k, -1e-3))) / 2e-3
+        assert abs(difference) > 1e-6
+        np.testing.assert_allclose(jnp.ravel(slopes[k])[0], difference, rtol=1e-5)
