@@ -49,6 +49,10 @@ class Done:
     longest: float = 0.0
     begun: float = field(default_factory=time.monotonic)
 
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.begun
+
     def add(self, outcomes: list[Outcome], seconds: float) -> None:
         self.batches += 1
         self.items += len(outcomes)
@@ -81,22 +85,38 @@ def work(
     done = Done()
     count = len(shards.plan.batches)
     todo = share.order(count) if redo is None else sorted(filter(share.owns, redo))
+    again = redo is not None
     with _request_to_stop() as requested:
+
+        def check() -> None:
+            up = time_limit is not None and done.seconds + done.longest > time_limit
+            if up or requested():
+                why = "the time is up" if up else "asked to stop"
+                raise Interrupted(f"{shards.folder}: {why}; run it again to go on")
+
         while todo:
             left = []
             for batch in todo:
-                _check_time(shards, done, time_limit, requested)
-                again = redo is not None
-                if not _settled(shards, items, batch, share.owns(batch), again, done):
+                if not _settled(shards, items, batch, share.owns(batch), again, done, check):
                     left.append(batch)
                 if progress:
                     progress("sweep", done.batches, count, f"{done.failed} items failed")
             todo = [batch for batch in left if share.owns(batch)]
-            time.sleep(_PATIENCE if todo else 0.0)
+            if todo:
+                check()
+                time.sleep(_PATIENCE)
     return done
 
 
-def _settled(shards: Shards, items: Items, batch: int, own: bool, again: bool, done: Done) -> bool:
+def _settled(
+    shards: Shards,
+    items: Items,
+    batch: int,
+    own: bool,
+    again: bool,
+    done: Done,
+    check: Callable[[], None],
+) -> bool:
     """Whether a batch is finished, by us or by others; false if others are at it."""
 
     def finished() -> bool:
@@ -107,21 +127,13 @@ def _settled(shards: Shards, items: Items, batch: int, own: bool, again: bool, d
     with claimed(shards.claim(batch)) as ours:
         if not ours or finished():
             return ours
+        check()
         start = time.monotonic()
         outcomes = compute(items, shards.plan.batches[batch])
         columns = columns_of(shards.plan.batches[batch], outcomes)
         shards.write(batch, columns, _provenance(outcomes))
         done.add(outcomes, time.monotonic() - start)
     return True
-
-
-def _check_time(
-    shards: Shards, done: Done, limit: float | None, requested: Callable[[], bool]
-) -> None:
-    up = limit is not None and time.monotonic() - done.begun + done.longest > limit
-    if up or requested():
-        why = "the time is up" if up else "asked to stop"
-        raise Interrupted(f"{shards.folder}: {why}; run it again to go on")
 
 
 def _provenance(outcomes: list[Outcome]) -> dict[str, Any]:

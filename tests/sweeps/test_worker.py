@@ -201,6 +201,11 @@ def test_the_time_is_up(shards, work):
     assert images(shards).keys() == {"plan"}
 
 
+def test_the_time_may_be_up_when_all_is_done(shards, work):
+    work(shards)
+    assert work(shards, time_limit=0.0).batches == 0
+
+
 def test_asked_to_stop(shards, work, monkeypatch):
     def compute(items, batch):
         os.kill(os.getpid(), signal.SIGUSR1)
