@@ -83,7 +83,7 @@ def analyse(
     at_z0 = {n: _slopes(problem, by_name[n], z0, theta, s) for n in differentiated}
     columns = jnp.concatenate([at_z0[n][1] for n in solved] + [-gradient[:, None]], axis=1)
     w0, info = Dense().solve(operator, columns, project)
-    correction, w0 = w0[:, -1], w0[:, :-1]
+    outcome, correction, w0 = info.outcome, w0[:, -1], w0[:, :-1]
     at_z1 = {n: _slopes(problem, by_name[n], correction, theta, s) for n in differentiated}
     pieces = {}
     if "energy" in differentiated:
@@ -93,7 +93,9 @@ def analyse(
     if solved:
         v1 = jnp.concatenate([at_z1[n][1] for n in solved], axis=1)
         lacking = project(v1 - hessian_columns(problem, correction, s, w0))
-        w1 = w0 + Dense().solve(operator, lacking, project)[0]
+        change, missed = Dense().solve(operator, lacking, project)
+        outcome = jnp.maximum(outcome, missed.outcome)
+        w1 = w0 + change
         work0 = force_work(problem, z0, theta, s, w0)
         work1 = force_work(problem, correction, theta, s, w1)
         start = 0
@@ -114,7 +116,7 @@ def analyse(
         zero_modes=zero_modes(project),
         rattlers=found.rattlers,
         sound=found.sound,
-        outcome=info.outcome,
+        outcome=outcome,
         residual=info.residual,
         values=measured(problem, {n: Partial(f) for n, f in functions}, s),
         swings={n: spacing(s) * jnp.linalg.norm(at_z0[n][1]) for n in solved},

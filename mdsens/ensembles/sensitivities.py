@@ -17,7 +17,7 @@ from mdsens.derivatives.request import Request, make_request
 from mdsens.derivatives.sensitivity import praise, why_undefined
 from mdsens.derivatives.total import Total, minimised, natural, total
 from mdsens.ensembles.buckets import Member
-from mdsens.ensembles.ensemble import Batch, Ensemble, relax_ensemble
+from mdsens.ensembles.ensemble import Ensemble, relax_ensemble
 from mdsens.ensembles.stacks import row
 from mdsens.equilibrium import Found, Progress
 from mdsens.equilibrium.problem import Problem, Setting
@@ -97,9 +97,10 @@ def ensemble_sensitivity(
             tuple(first.functions.items()), tuple(first.differentiable) if wrt else (), tuple(wrt)
         )
         rows = jax.device_get(_analysed(group.problem, asked, group.settings))
+        settings = jax.device_get(group.settings)
         for k, member in enumerate(group.members):
             request = requests[member.place]
-            state = _found(ensemble, group, k, member)
+            state = _found(ensemble, group.problem, row(settings, k), member.place)
             bare = state_record(request, systems[member.place], state, minimizer)
             found[member.place] = _told(request, member, state, bare, row(rows, k))
     return found
@@ -113,13 +114,10 @@ def _analysed(problem: Problem, asked: _Asked, settings: Setting) -> Analysis:
     return jax.vmap(one)(settings)
 
 
-def _found(ensemble: Ensemble, group: Batch, k: int, member: Member) -> Found:
-    place = member.place
+def _found(ensemble: Ensemble, problem: Problem, padded: Setting, place: int) -> Found:
     standing = ensemble.systems[place]
-    setting = replace(
-        row(jax.device_get(group.settings), k), positions=standing.positions, cell=standing.cell
-    )
-    return Found(group.problem, setting, ensemble.reports[place], ensemble.outcomes[place], None)
+    setting = replace(padded, positions=standing.positions, cell=standing.cell)
+    return Found(problem, setting, ensemble.reports[place], ensemble.outcomes[place], None)
 
 
 def _told(

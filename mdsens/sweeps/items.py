@@ -26,7 +26,7 @@ class Items:
     def __init__(self, plan: Plan, folder: Path):
         """`folder`: where the plan lies."""
         self._plan = plan
-        self._base = folder / plan.base
+        self._base = folder.resolve() / plan.base
         self.folder = self._base.parent
         self._raw = tomllib.loads(plan.base_text)
         self._hashes = {file.name: file.sha256 for file in plan.files}

@@ -70,7 +70,10 @@ def _survey(shards: Shards) -> tuple[dict[str, Form], dict[int, str]]:
             continue
         for name, form in found.items():
             seen.setdefault(name, {})[form] = None
-    return {name: joined(list(forms)) for name, forms in seen.items()}, missing
+    try:
+        return {name: joined(list(forms)) for name, forms in seen.items()}, missing
+    except Refused as refusal:
+        raise OutputError(f"{shards.folder}: {refusal}") from None
 
 
 def _copy(shards: Shards, batch: int, grid: Grid, forms: dict[str, Form]) -> str:

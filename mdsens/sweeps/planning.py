@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from mdsens.errors import InputError
+from mdsens.io.spec import Spec
 from mdsens.io.structures import particle_counts
 from mdsens.io.toml import shown
 from mdsens.sweeps.axes import MOST_ITEMS, STRUCTURE, Axis
 from mdsens.sweeps.items import files_of, item_spec
 from mdsens.sweeps.plan import File, Plan, file_hash, relative
 from mdsens.sweeps.spec import Sweep
+from mdsens.system import System
 from mdsens.workflow import examine, read_structure
 
 _STRUCTURE = tuple(STRUCTURE.split("."))
@@ -53,22 +55,21 @@ def make_plan(sweep: Sweep, folder: Path) -> Plan:
     )
 
 
-def _checked(sweep: Sweep) -> Any:
+def _checked(sweep: Sweep) -> Spec:
     """The spec of the first item, after one look at every probe."""
-    systems: dict[Any, Any] = {}
-    first = None
+    systems: dict[Any, System] = {}
+    specs: list[Spec] = []
     for where, values in _probes(sweep):
         try:
             checked = item_spec(sweep.base, sweep.base_text, sweep.base_raw, values)
-            table = checked.tables.system
-            key = tuple(table.model_dump().values())
+            key = tuple(checked.tables.system.model_dump().values())
             if key not in systems:
                 systems[key] = read_structure(checked)
             examine(checked, systems[key], "")
         except InputError as error:
             raise InputError(f"{sweep.path}: {where}{error}") from None
-        first = first or checked
-    return first
+        specs.append(checked)
+    return specs[0]
 
 
 def _probes(sweep: Sweep) -> Iterator[tuple[str, dict[tuple[str, ...], Any]]]:
