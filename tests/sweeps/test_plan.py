@@ -10,6 +10,8 @@ import pytest
 from mdsens.errors import InputError
 from mdsens.sweeps.axes import values_of
 from mdsens.sweeps.plan import read_plan, write_plan
+from mdsens.sweeps.planning import make_plan
+from mdsens.sweeps.spec import load
 from tests.io.handmade import extxyz
 
 EPSILON, ALPHA = ("potential", "parameters", "epsilon"), ("potential", "parameters", "alpha")
@@ -204,3 +206,10 @@ def test_what_is_no_plan(planned, tmp_path, told):
     assert "plan again" in told(lambda: read_plan(path))
     path.write_text(json.dumps({**content, "batch": 5}))
     assert "not as it was written" in told(lambda: read_plan(path))
+
+
+def test_the_shipped_example(repository, tmp_path):
+    plan = make_plan(load(repository / "systems" / "packing_2d_64" / "sweep.toml"), tmp_path)
+    assert plan.shape == (3, 2) and plan.particles.tolist() == [64] * 6
+    write_plan(plan, tmp_path / "x.plan")
+    assert (tmp_path / read_plan(tmp_path / "x.plan").base).resolve().is_file()
