@@ -104,6 +104,14 @@ def test_another_plan_is_refused(planned, shards, work, tmp_path):
         work(other)
 
 
+def test_a_folder_belongs_to_the_plan_that_came_first(planned, shards):
+    shards.adopt()
+    other = Shards(planned('base = "run.toml"\naxes.relax.fmax = [1e-9]\n'), shards.folder)
+    for act in (other.adopt, other.check):
+        with pytest.raises(InputError, match="of another plan"):
+            act()
+
+
 @pytest.mark.parametrize("change", ["write", "remove"])
 def test_a_changed_structure_is_refused(shards, work, tmp_path, monkeypatch, change):
     monkeypatch.undo()  # the computing begins with the files
