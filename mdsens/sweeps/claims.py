@@ -24,12 +24,9 @@ _BEATS = 6
 
 def owner() -> str:
     """Who we are, in one line: host, process, and what stays the same when Slurm starts us again."""
-    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    return (
-        f"{socket.gethostname()} {os.getpid()} {array}_{task}"
-        if array
-        else (f"{socket.gethostname()} {os.getpid()} -")
-    )
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    task = f"{array}_{os.environ.get('SLURM_ARRAY_TASK_ID')}" if array else "-"
+    return f"{socket.gethostname()} {os.getpid()} {task}"
 
 
 @contextmanager

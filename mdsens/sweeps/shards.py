@@ -122,7 +122,6 @@ class Shards:
             "plan": self.plan.hash,
             "batch": batch,
             "codes": dict(zip(map(str, codes.tolist()), counts.tolist(), strict=True)),
-            "seconds": float(columns["provenance/wall_s"].values.sum()),
         }
         attributes = {**self._identity(batch), "provenance": json.dumps(provenance)}
         write_columns(self.path(batch), columns, attributes, json.dumps(note))

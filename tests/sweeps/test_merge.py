@@ -125,6 +125,13 @@ def test_full_disk(computed, tmp_path, monkeypatch):
     assert not list(tmp_path.glob(".*.tmp"))
 
 
+def test_a_shard_without_its_seal(computed, tmp_path):
+    path = computed.path(1)
+    path.write_bytes(path.read_bytes()[:-80])
+    merged = merge(computed, tmp_path / "out.h5", partial=True)
+    assert "damaged" in merged.missing[1]
+
+
 # Shards that must not be believed, though they are sealed.
 
 
