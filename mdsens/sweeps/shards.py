@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from mdsens.sweeps.plan import Plan
 
 FORMAT = "mdsens shard"
 FORMAT_VERSION = 1
+# Nobody writes one shard for so long.
+_ABANDONED_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,14 @@ class Shards:
         if not self._mark.exists():
             write_bytes(self._mark, self.plan.hash.encode())
         self.check()
+        self._sweep_out()
+
+    def _sweep_out(self) -> None:
+        """Remove what processes that were killed had begun to write."""
+        for path in self.folder.glob(".*.h5.*.tmp"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                    path.unlink()
 
     def check(self) -> None:
         """Raise InputError if the folder is another plan's."""

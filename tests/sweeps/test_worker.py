@@ -104,6 +104,16 @@ def test_another_plan_is_refused(planned, shards, work, tmp_path):
         work(other)
 
 
+def test_what_the_killed_left_is_swept_out(shards):
+    shards.adopt()
+    old, new = (shards.folder / f".00000{k}.h5.abcd.tmp" for k in range(2))
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (0, 0))
+    shards.adopt()
+    assert new.exists() and not old.exists()
+
+
 def test_a_folder_belongs_to_the_plan_that_came_first(planned, shards):
     shards.adopt()
     other = Shards(planned('base = "run.toml"\naxes.relax.fmax = [1e-9]\n'), shards.folder)
