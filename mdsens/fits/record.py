@@ -56,7 +56,8 @@ def _target_records(fit: Fit) -> Iterator[TargetRecord]:
         row += count
         if isinstance(target, Labelled):
             labels = tuple(KINDS[k] for k in target.kinds)
-            units = tuple(KIND_UNITS[k] for k in target.kinds)
+            reduced = target.systems[0].units == "reduced"
+            units = tuple("reduced" if reduced else KIND_UNITS[k] for k in target.kinds)
         else:
             assert isinstance(target, Measured)
             labels = tuple(r.label for r in target.readings)

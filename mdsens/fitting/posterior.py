@@ -46,7 +46,9 @@ class Posterior:
     def spectrum(self) -> tuple[np.ndarray, np.ndarray]:
         """Deviations (k,) along the principal directions, stiffest first, and these, (k, k) rows."""
         _, stiffness, directions = np.linalg.svd(self.jacobian, full_matrices=False)
-        return np.sqrt(self.inflation) / stiffness, directions
+        # What the targets say nothing about where the fit ended is as good as unknown.
+        known = np.maximum(stiffness, _NULL * stiffness[0])
+        return np.sqrt(self.inflation) / known, directions
 
     @cached_property
     def covariance(self) -> np.ndarray:
@@ -77,12 +79,7 @@ class Posterior:
 
 
 def posterior(space: Space, at: Evaluation) -> Posterior:
-    """From the residuals at the best fit.
-
-    Raises:
-        InputError: a combination of parameters that no target depends on; it is named.
-    """
-    check_determined(space, at.jacobian)
+    """From the residuals at the best fit."""
     freedom = len(at.residuals) - space.size
     inflation = max(1.0, at.chi2 / freedom) if freedom > 0 else 1.0
     return Posterior(space, at.u, at.jacobian, inflation)

@@ -7,7 +7,7 @@
 /targets/<k>    attrs name; labels, units, wanted, sigma, start, value, predicted_sigma; the labels
                 of labelled structures are energy, force, stress
 /history/<k>    chi2 and validation of every step from start k
-/provenance     attrs: package versions, wall_total_s, fit_toml, overrides, identity
+/provenance     attrs: package versions, wall_total_s; fit_toml, overrides, identity
 """
 
 from __future__ import annotations
@@ -54,7 +54,11 @@ def write_fit(record: FitRecord, path: Path) -> None:
             {f"version_{k.replace('-', '_')}": v for k, v in versions().items()}
         )
         for name, value in record.provenance.items():
-            provenance.attrs[name] = value
+            # An attribute has room for 64 kB.
+            if isinstance(value, str):
+                provenance.create_dataset(name, data=value, dtype=h5py.string_dtype())
+            else:
+                provenance.attrs[name] = value
 
     size = sum(t.value.nbytes * 8 for t in record.targets)
     write_hdf5(path, fill, size)
@@ -91,7 +95,10 @@ def read_fit(path: Path) -> FitRecord:
             r.attributes("free"),
             tuple(_target(r, f"targets/{k}") for k in range(len(r.names("targets")))),
             tuple(r.arrays(f"history/{k}") for k in range(len(r.names("history")))),
-            r.attributes("provenance"),
+            {
+                **r.attributes("provenance"),
+                **{n: r.text(f"provenance/{n}") for n in r.names("provenance")},
+            },
         )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mdsens.fit_record import KIND_UNITS, KINDS, FitRecord
+from mdsens.fit_record import KINDS, FitRecord
 from mdsens.report.figures import BLUE, INK, ORANGE, PALE, check_suffix
 
 
@@ -45,13 +45,14 @@ def draw_fit(record: FitRecord) -> Figure:
 
 
 def _draw_parity(axes: Axes, record: FitRecord, kind: str) -> None:
+    those = [t for t in record.targets if kind in t.labels]
     pairs = [
         (t.wanted[mine], t.start[mine], t.value[mine])
-        for t in record.targets
-        if (mine := np.array(t.labels) == kind).any()
+        for t in those
+        for mine in [np.array(t.labels) == kind]
     ]
     wanted, start, fitted = (np.concatenate(column) for column in zip(*pairs, strict=True))
-    unit = KIND_UNITS[KINDS.index(kind)]
+    unit = those[0].units[those[0].labels.index(kind)]
     for values, colour, name in ((start, ORANGE, "start"), (fitted, BLUE, "fitted")):
         rms = np.sqrt(np.mean((values - wanted) ** 2))
         axes.plot(

@@ -25,6 +25,8 @@ from tests.fits.conftest import FIT, frames
 
 
 def test_a_fit_from_file_to_file(mdsens, fit_toml, tmp_path):
+    long = FIT + "#" * 70_000  # more than an HDF5 attribute holds
+    (tmp_path / "fit.toml").write_text(long)
     told = mdsens("fit", fit_toml)
     assert (told.code, told.err) == (0, "")
     assert "epsilon" in told.out and "converged" in told.out and "written to fit.h5" in told.out
@@ -32,7 +34,7 @@ def test_a_fit_from_file_to_file(mdsens, fit_toml, tmp_path):
     assert record.labels == ("epsilon", "sigma")
     np.testing.assert_allclose(record.free["value"], [0.0104, 3.4], rtol=1e-6)
     np.testing.assert_allclose(record.parameters["cutoff"], 6.0)
-    assert record.provenance["fit_toml"] == FIT
+    assert record.provenance["fit_toml"] == long
     assert not (tmp_path / "fit.evaluations").exists()
     shown = mdsens("show", "fit.h5")
     assert shown.code == 0 and "md: force" in shown.out
