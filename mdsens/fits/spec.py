@@ -13,6 +13,7 @@ from mdsens.catalogue import CELL_MODES, POTENTIALS
 from mdsens.errors import InputError
 from mdsens.io.spec import PotentialTable, check_options
 from mdsens.io.toml import (
+    TomlInput,
     TomlTable,
     check_name,
     override,
@@ -134,24 +135,10 @@ class FitTables(TomlTable):
 
 
 @dataclass(frozen=True)
-class FitSpec:
-    """A checked FIT.toml.
+class FitSpec(TomlInput):
+    """A checked FIT.toml; `tables` are its values."""
 
-    Attributes:
-        path: the file, as the user named it.
-        text: its content.
-        overrides: the `--set` items applied to it.
-        tables: the checked values.
-    """
-
-    path: Path
-    text: str
-    overrides: tuple[str, ...]
     tables: FitTables
-
-    def file(self, name: str) -> Path:
-        """A file that the FIT.toml names, relative to its folder."""
-        return self.path.parent / name
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> FitSpec:

@@ -23,6 +23,7 @@ from mdsens.catalogue import (
 )
 from mdsens.errors import InputError
 from mdsens.io.toml import (
+    TomlInput,
     TomlTable,
     check_list,
     check_name,
@@ -94,31 +95,21 @@ class RunTables(TomlTable):
 
 
 @dataclass(frozen=True)
-class Spec:
-    """A checked RUN.toml.
+class Spec(TomlInput):
+    """A checked RUN.toml; `tables` are its values."""
 
-    Attributes:
-        path: the file, as the user named it.
-        text: its content.
-        overrides: the `--set` items applied to it.
-        tables: the checked values.
-    """
-
-    path: Path
-    text: str
-    overrides: tuple[str, ...]
     tables: RunTables
 
     @property
     def structure(self) -> Path:
-        """The structure file; its name is relative to the folder of the RUN.toml."""
-        return self.path.parent / self.tables.system.structure
+        """The structure file."""
+        return self.file(self.tables.system.structure)
 
     @property
     def potential_file(self) -> Path | None:
-        """The file of the potential's parameters, likewise."""
+        """The file of the potential's parameters."""
         file = self.tables.potential.file
-        return None if file is None else self.path.parent / file
+        return None if file is None else self.file(file)
 
 
 def load(path: str | Path, overrides: Sequence[str] = ()) -> Spec:

@@ -10,6 +10,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -26,6 +27,25 @@ class TomlTable(BaseModel):
     """A table of known keys with values of the right type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+@dataclass(frozen=True)
+class TomlInput:
+    """Base of checked input files.
+
+    Attributes:
+        path: the file, as the user named it.
+        text: its content.
+        overrides: the `--set` items applied to it.
+    """
+
+    path: Path
+    text: str
+    overrides: tuple[str, ...]
+
+    def file(self, name: str) -> Path:
+        """A file that is named in it, relative to its folder."""
+        return self.path.parent / name
 
 
 Model = TypeVar("Model", bound=TomlTable)

@@ -42,19 +42,19 @@ def image(result: Result, suffix: str = ".png") -> bytes:
     Raises:
         InputError: another suffix.
     """
-    check_suffix(suffix)
-    stream = BytesIO()
-    draw(result).savefig(stream, format=suffix.lower()[1:], dpi=160)
-    return stream.getvalue()
+    return rendered(draw(result), suffix)
 
 
-def check_suffix(suffix: str) -> None:
-    """Raise InputError for a file that no figure can be written to."""
+def rendered(figure: Figure, suffix: str) -> bytes:
+    """A figure as the content of a file; see `image`."""
     if suffix.lower() not in FORMATS:
         raise InputError(
             f"plot: figures cannot be written as {suffix or 'a file without suffix'}; "
             f"allowed: {', '.join(FORMATS)}"
         )
+    stream = BytesIO()
+    figure.savefig(stream, format=suffix.lower()[1:], dpi=160)
+    return stream.getvalue()
 
 
 def draw(result: Result) -> Figure:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdsens.fit_record import KINDS, FitRecord
-from mdsens.report.figures import BLUE, INK, ORANGE, PALE, check_suffix
+from mdsens.report.figures import BLUE, INK, ORANGE, PALE, rendered
 
 
 def fit_image(record: FitRecord, suffix: str = ".png") -> bytes:
@@ -18,10 +16,7 @@ def fit_image(record: FitRecord, suffix: str = ".png") -> bytes:
     Raises:
         InputError: another suffix.
     """
-    check_suffix(suffix)
-    stream = BytesIO()
-    draw_fit(record).savefig(stream, format=suffix.lower()[1:], dpi=160)
-    return stream.getvalue()
+    return rendered(draw_fit(record), suffix)
 
 
 def draw_fit(record: FitRecord) -> Figure:
