@@ -1,19 +1,14 @@
-"""Derivatives of a dislocation, and their growth with the number of atoms in silicon. JSON out.
+"""Derivatives of a dislocation in silicon: every position by all ten parameters. JSON out.
 
-`python scripts/bench/dislocation.py [--atoms 512 1728 4096] [--fmax 1e-9] [--limit 1800]
-                                     [-o FILE.json]`
+`python scripts/bench/dislocation.py [--fmax 1e-9] [-o FILE.json]`
 
-Stillinger-Weber silicon, every position by all ten parameters. Every line is a process of its own that
-compiles everything it needs, as for a user who does it once; nothing is read from a compile cache.
-    dislocation  systems/dislocation, 1982 atoms, on all cores
-    crystals     diamond with one atom in fifty missing at random and the others moved by 0.1 angstrom,
-                 so many atoms before that; on one core
-What is told of each: wall and CPU seconds, and `peak`, the largest resident memory in GB up to its end.
+systems/dislocation, 1982 atoms, Stillinger-Weber, on all cores. Everything needed is compiled, as for a
+user who does it once; nothing is read from a compile cache. How this grows: crystal_growth.py.
     relax        to --fmax, with Newton's method
     hessian      assembled, factorised or scaled, its lowest eigenvalue
     derivative   ten solves, each with an estimate of its error
-`again` is the same with everything compiled. Exponents of N are slopes of least-squares lines through
-the logarithms of CPU seconds when compiled and of memory less that of an idle process.
+Told are wall and CPU seconds, and `peak`, the largest resident memory in GB up to the end of each;
+`again` is the same with everything compiled.
 """
 
 from __future__ import annotations
@@ -23,8 +18,6 @@ import json
 import os
 import platform
 import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +27,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import jax
 import numpy as np
-from ase.build import bulk
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_enable_compilation_cache", False)
@@ -50,25 +42,13 @@ NAMES = ("epsilon", "sigma", "a", "lambda", "gamma", "costheta0", "A", "B", "p",
 PHASES = ("relax", "hessian", "derivative")
 
 
-def crystal(atoms: int) -> System:
-    cells = round((atoms / 8) ** (1 / 3))
-    rng = np.random.default_rng(0)
-    whole = bulk("Si", "diamond", a=5.43094978, cubic=True).repeat(cells)
-    whole = whole[np.sort(rng.permutation(len(whole))[len(whole) // 50 :])]
-    whole.positions += rng.uniform(-0.1, 0.1, whole.positions.shape)
-    return ms.read(whole)
-
-
 def timed(run: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     wall, cpu = time.perf_counter(), time.process_time()
     result = run()
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    return result, {"wall": wall, "cpu": cpu, "peak": peak()}
-
-
-def peak() -> float:
-    """GB; Linux counts in kB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    # Linux counts in kB.
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return result, {"wall": wall, "cpu": cpu, "peak": peak}
 
 
 def phases(system: System, fmax: float) -> dict[str, Any]:
@@ -91,74 +71,25 @@ def phases(system: System, fmax: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def one(atoms: int, fmax: float) -> dict[str, Any]:
-    """The dislocation for 0 atoms."""
-    if atoms:
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    idle = peak()
-    system = crystal(atoms) if atoms else ms.read(FOLDER / "screw.extxyz")
-    first = phases(system, fmax)
-    again = phases(system, fmax)
-    return {"idle": idle, **first, "again": {name: again[name] for name in PHASES}}
-
-
-def in_a_process(atoms: int, fmax: float, limit: float) -> dict[str, Any]:
-    command = [sys.executable, __file__, "--one", str(atoms), "--fmax", str(fmax)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
-    except subprocess.TimeoutExpired:
-        return {"atoms": atoms, "failed": f"more than {limit} s"}
-    if done.returncode:
-        last = (done.stderr.strip() or f"exit {done.returncode}").splitlines()[-1]
-        return {"atoms": atoms, "failed": last}
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def exponents(rows: list[dict[str, Any]]) -> dict[str, float]:
-    n = np.log([row["atoms"] for row in rows])
-    found = {}
-    for phase in PHASES:
-        cpu = [row["again"][phase]["cpu"] for row in rows]
-        extra = [row[phase]["peak"] - row["idle"] for row in rows]
-        found[f"{phase} cpu"] = float(np.polyfit(n, np.log(cpu), 1)[0])
-        found[f"{phase} peak"] = float(np.polyfit(n, np.log(extra), 1)[0])
-    return found
-
-
-def told(row: dict[str, Any]) -> str:
-    if "failed" in row:
-        return f"{row['atoms']:8d}  {row['failed']}"
-    return f"{row['atoms']:8d}" + "".join(
-        f"   {p} {row[p]['wall']:.3g} s, {row[p]['cpu']:.3g} s CPU ({row['again'][p]['cpu']:.3g} again), "
-        f"{row[p]['peak']:.2f} GB"
-        for p in PHASES
-    )
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--atoms", type=int, nargs="*", default=[512, 1728, 4096])
     parser.add_argument("--fmax", type=float, default=1e-9)
-    parser.add_argument("--limit", type=float, default=1800.0, help="seconds for one size")
-    parser.add_argument("--one", type=int, help="one size, here")
     parser.add_argument("-o", "--output", type=Path, default=Path("dislocation.json"))
     options = parser.parse_args()
-    if options.one is not None:
-        print(json.dumps(one(options.one, options.fmax)))
-        return
-    rows = []
-    for atoms in [0, *options.atoms]:
-        rows.append(in_a_process(atoms, options.fmax, options.limit))
-        print(told(rows[-1]), flush=True)
-    good = [row for row in rows[1:] if "failed" not in row]
-    slopes = exponents(good) if len(good) > 1 else {}
-    print("exponents", {name: round(value, 2) for name, value in slopes.items()})
+    system = ms.read(FOLDER / "screw.extxyz")
+    first, again = (phases(system, options.fmax) for _ in range(2))
+    for name in PHASES:
+        print(
+            f"{name:<11} {first[name]['wall']:.3g} s, {first[name]['cpu']:.3g} s CPU "
+            f"({again[name]['cpu']:.3g} again), {first[name]['peak']:.2f} GB",
+            flush=True,
+        )
     about = {
         "python": platform.python_version(), "jax": jax.__version__, "mdsens": ms.__version__,
         "cores": len(os.sched_getaffinity(0)),
     }  # fmt: skip
-    report = {"about": about, "exponents": slopes, "dislocation": rows[0], "crystals": rows[1:]}
-    options.output.write_text(json.dumps(report, indent=1))
+    again = {name: again[name] for name in PHASES}
+    options.output.write_text(json.dumps({"about": about, **first, "again": again}, indent=1))
 
 
 if __name__ == "__main__":
