@@ -8,7 +8,7 @@ import numpy as np
 
 from mdsens.fit_record import KIND_UNITS, KINDS, FitRecord, TargetRecord
 from mdsens.fits.job import FitJob
-from mdsens.fitting import Fit, Labelled, Measured
+from mdsens.fitting import Fit, Labelled, Measured, rows_of
 from mdsens.parameters import Table
 
 
@@ -49,11 +49,9 @@ def record_of(job: FitJob, fit: Fit, seconds: float) -> FitRecord:
 
 
 def _target_records(fit: Fit) -> Iterator[TargetRecord]:
-    first, best, row = fit.values(fit.first), fit.values(fit.best), 0
-    for target in fit.targets:
-        count = len(target.wanted)
-        bars = fit.posterior.deviations(fit.best.jacobian[row : row + count]) * target.sigma
-        row += count
+    first, best = fit.values(fit.first), fit.values(fit.best)
+    for target, rows in zip(fit.targets, rows_of(fit.targets), strict=True):
+        bars = fit.posterior.deviations(fit.best.jacobian[rows]) * target.sigma
         if isinstance(target, Labelled):
             labels = tuple(KINDS[k] for k in target.kinds)
             reduced = target.systems[0].units == "reduced"

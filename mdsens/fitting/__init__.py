@@ -10,7 +10,7 @@ from mdsens.fitting.profile import profile
 from mdsens.fitting.properties import barrier, crystal, defect, surface
 from mdsens.fitting.readings import Reading, reading
 from mdsens.fitting.space import Free, Space, Tied, space
-from mdsens.fitting.targets import ENERGY_SHIFT, Outcome, Target
+from mdsens.fitting.targets import ENERGY_SHIFT, Outcome, Target, rows_of
 
 __all__ = [
     "ENERGY_SHIFT",
@@ -40,6 +40,7 @@ __all__ = [
     "posterior",
     "profile",
     "reading",
+    "rows_of",
     "sampled",
     "space",
     "surface",

@@ -14,7 +14,7 @@ from mdsens.fitting.optimizers import LOSSES, OPTIMIZERS, Descent, Stop, loss_an
 from mdsens.fitting.posterior import Posterior, check_determined, posterior
 from mdsens.fitting.problem import Evaluation, Problem, check_identifiable, weighted
 from mdsens.fitting.space import Free, Space, Tied, space
-from mdsens.fitting.targets import Target
+from mdsens.fitting.targets import Target, rows_of
 from mdsens.linear import require_float64
 from mdsens.potentials import Potential
 
@@ -87,10 +87,9 @@ class Fit:
 
     def values(self, at: Evaluation) -> dict[str, np.ndarray]:
         """What each target said at an evaluation of this fit, (m,) by name."""
-        ends = np.cumsum([0, *(len(t.wanted) for t in self.targets)])
         return {
-            t.name: t.wanted + t.sigma * at.residuals[a:b]
-            for t, a, b in zip(self.targets, ends, ends[1:], strict=False)
+            t.name: t.wanted + t.sigma * at.residuals[rows]
+            for t, rows in zip(self.targets, rows_of(self.targets), strict=True)
         }
 
     def predict(self, target: Target) -> tuple[np.ndarray, np.ndarray]:
@@ -167,7 +166,8 @@ def fit(
             check_identifiable(problem, at)
             check_determined(where, at.jacobian)
         seen = partial(_tell_step, tell, number)
-        runs.append(_Watch(problem, validation, patience, seen).descended(optimizer, u, how))
+        watch = _Watch(problem, how, validation, patience, seen)
+        runs.append(watch.descended(optimizer, u))
     assert first is not None
     chosen, run = min(
         ((k, r) for k, r in enumerate(runs) if r is not None), key=lambda x: _score(x[1])
@@ -189,21 +189,21 @@ class _Watch:
     def __init__(
         self,
         problem: Problem,
+        how: Descent,
         held: Target | None,
         patience: int,
         tell: Callable[[int, float], None],
     ):
-        self._problem, self._held, self._patience, self._tell = problem, held, patience, tell
+        self._problem, self._how, self._tell = problem, how, tell
+        self._held, self._patience = held, patience
         self._steps: list[Step] = []
-        self._loss = "linear"
         self._best: Evaluation | None = None
         self._last: bytes = b""
         self._memory: tuple[np.ndarray, ...] = ()
 
-    def descended(self, optimizer: str, u: np.ndarray, how: Descent) -> Run:
-        self._loss = how.loss
+    def descended(self, optimizer: str, u: np.ndarray) -> Run:
         try:
-            why = OPTIMIZERS[optimizer](self._problem, u, how, self.see)
+            why = OPTIMIZERS[optimizer](self._problem, u, self._how, self.see)
         except Stop as stop:
             why = str(stop)
         assert self._best is not None
@@ -213,7 +213,7 @@ class _Watch:
         if at.u.tobytes() == self._last:
             return
         self._last = at.u.tobytes()
-        loss, _ = loss_and_gradient(at, self._loss)
+        loss, _ = loss_and_gradient(at, self._how.loss)
         self._steps.append(Step(at.chi2, loss, self._validation(at), at.failures))
         self._tell(len(self._steps), at.chi2)
         scores = [s.validation if self._held is not None else s.loss for s in self._steps]

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
 from mdsens.errors import InputError, MdsensError
 from mdsens.fitting.space import Space
-from mdsens.fitting.targets import Outcome, Target
+from mdsens.fitting.targets import Outcome, Target, rows_of
 from mdsens.potentials import Potential
 
 _WORSE, _PER_STEP = 3.0, 10.0
@@ -100,7 +99,7 @@ class Problem:
             raise InputError(
                 "fit: the record of the interrupted run does not belong to this fit; remove it"
             )
-        for k, (target, rows) in enumerate(zip(self.targets, self._slices(), strict=True)):
+        for k, (target, rows) in enumerate(zip(self.targets, rows_of(self.targets), strict=True)):
             if target.name not in old.failures:
                 self._sound[k] = _Sound(u, old.residuals[rows])
                 self._memories[k] = old.memories[k]
@@ -138,10 +137,6 @@ class Problem:
         r = ((np.asarray(space.theta(u)) - mean) / deviation)[there]
         return r, (np.diag(space.slope(u)) / deviation[:, None])[there]
 
-    def _slices(self) -> list[slice]:
-        ends = np.cumsum([0, *(len(t.wanted) for t in self.targets)])
-        return [slice(a, b) for a, b in pairwise(ends)]
-
 
 def weighted(target: Target, found: Outcome) -> tuple[np.ndarray, np.ndarray]:
     """Residuals (m,) and their derivatives (m, k)."""
@@ -151,7 +146,7 @@ def weighted(target: Target, found: Outcome) -> tuple[np.ndarray, np.ndarray]:
 
 def check_identifiable(problem: Problem, at: Evaluation) -> None:
     """Raise InputError for targets that no free parameter moves, and parameters that move nothing."""
-    for target, rows in zip(problem.targets, problem._slices(), strict=True):
+    for target, rows in zip(problem.targets, rows_of(problem.targets), strict=True):
         if target.name not in at.failures and not np.any(at.jacobian[rows]):
             raise InputError(
                 f"fit: {target.name} does not depend on any free parameter; leave it out, or free "

@@ -6,7 +6,9 @@ r_i = (value_i(theta) - wanted_i) / sigma_i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,6 +68,12 @@ class Target(ABC):
         Raises:
             MdsensError: there are none, for a reason that is told.
         """
+
+
+def rows_of(targets: Sequence[Target]) -> list[slice]:
+    """Where the residuals of each target stand among those of all."""
+    ends = np.cumsum([0, *(len(t.wanted) for t in targets)])
+    return [slice(a, b) for a, b in pairwise(ends)]
 
 
 # The name of a Table per species among the parameters that no potential knows.

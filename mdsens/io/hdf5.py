@@ -133,12 +133,13 @@ def opened(path: Path, what: str, sealed: bool = False) -> Iterator[Reader]:
 
 
 def format_of(path: Path) -> str:
-    """The attribute `format` of a file; "" where there is none, or no such file."""
-    try:
-        with h5py.File(path, "r") as file:
-            return str(file.attrs.get("format", ""))
-    except (OSError, RuntimeError, ValueError):
-        return ""
+    """The attribute `format` of a result or record; "" where there is none.
+
+    Raises:
+        InputError, OutputError: as `opened`: a damaged file is not handed to HDF5.
+    """
+    with opened(path, "result") as r:
+        return str(r.attributes().get("format", ""))
 
 
 def read_note(path: Path) -> str | None:
