@@ -37,7 +37,7 @@ def _load(*names: str) -> list[ModuleType]:
         del sys.modules["jax_md"]
 
 
-minimize, partition, space = _load("minimize", "partition", "space")
+minimize, partition, simulate, space = _load("minimize", "partition", "simulate", "space")
 
 
 @space.transform.defjvp

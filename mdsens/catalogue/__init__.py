@@ -14,7 +14,7 @@ from mdsens.catalogue.entries import (
 )
 from mdsens.catalogue.ions import IONS
 from mdsens.catalogue.metals import METALS
-from mdsens.catalogue.methods import CELL_MODES, MINIMIZERS, SOLVERS
+from mdsens.catalogue.methods import CELL_MODES, ENSEMBLES, MINIMIZERS, SOLVERS, THERMOSTATS
 from mdsens.catalogue.observables import OBSERVABLES
 from mdsens.catalogue.pairs import PAIRS
 
@@ -22,11 +22,13 @@ POTENTIALS: dict[str, PotentialEntry] = {e.kind: e for e in (*PAIRS, *ANGLES, *I
 
 __all__ = [
     "CELL_MODES",
+    "ENSEMBLES",
     "MINIMIZERS",
     "OBSERVABLES",
     "POTENTIALS",
     "SMOOTHING",
     "SOLVERS",
+    "THERMOSTATS",
     "MinimizerEntry",
     "ObservableEntry",
     "Parameter",

@@ -1,4 +1,4 @@
-"""How minima are found, linear systems solved, and cells relaxed."""
+"""How minima are found, linear systems solved, cells relaxed, and ensembles sampled."""
 
 from __future__ import annotations
 
@@ -31,3 +31,5 @@ MINIMIZERS: dict[str, MinimizerEntry] = {
 
 SOLVERS = ("auto", "dense", "sparse", "cg", "minres")
 CELL_MODES = ("fixed", "isotropic", "full")
+ENSEMBLES = ("nve", "nvt", "npt")
+THERMOSTATS = ("langevin", "csvr", "nose_hoover")

@@ -89,10 +89,10 @@ class Pairs:
 
     def holds_for(self, positions: Any, cell: Any, cutoff: Any) -> jax.Array:
         """True while no unlisted pair can be closer than `cutoff`."""
-        approach = self._largest_approach(positions, cell)
+        approach = self.largest_approach(positions, cell)
         return ~self.overflow & (jnp.isinf(self.radius) | (approach <= self.radius - cutoff))
 
-    def _largest_approach(self, positions: Any, cell: Any) -> jax.Array:
+    def largest_approach(self, positions: Any, cell: Any) -> jax.Array:
         """Bound on how much closer any two images may have come since the reference.
 
         Particles are followed in the frame that deforms with the cell (F = h_ref^-1 h): two

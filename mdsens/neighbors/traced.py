@@ -126,6 +126,7 @@ class CellList:
         )  # fmt: skip
 
 
+jax.tree_util.register_dataclass(AllPairs, data_fields=[], meta_fields=["pbc", "images"])
 jax.tree_util.register_dataclass(CellList, data_fields=["allocated"], meta_fields=["radius", "pbc"])
 
 

@@ -1,0 +1,268 @@
+"""`simulate`: molecular dynamics in an ensemble, in chunks that can be kept and gone on from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import ceil
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mdsens.equilibrium import Progress
+from mdsens.errors import InputError, NotConverged
+from mdsens.linear import require_float64
+from mdsens.potentials import Potential
+from mdsens.system import System, heights
+from mdsens.thermal.chunks import Chunk, advance, begin
+from mdsens.thermal.dynamics import Bath, Dynamics, Flow
+from mdsens.thermal.ensemble import NPT, NVE, NVT, Ensemble, masses_of
+from mdsens.thermal.lists import Lister, make_lister, roomier
+from mdsens.thermal.trajectory import Trajectory
+
+# Steps between two looks at the clock, the keyboard and the lists.
+_CHUNK = 2000
+# Steps that the first list lasts.
+_FIRST = 8
+# How far particles may come in the lifetime of a list that is thought right, over the slack.
+_WANTED = 0.75
+
+
+def simulate(
+    potential: Potential,
+    params: Any,
+    system: System,
+    ensemble: Ensemble,
+    *,
+    history: Sequence[Chunk] = (),
+    record: Callable[[Chunk], None] | None = None,
+    progress: Progress | None = None,
+) -> Trajectory:
+    """Sample an ensemble by molecular dynamics, from the positions of `system`.
+
+    Masses are standard atomic weights (metal units), ones (reduced), or the column `mass`. Fixed
+    particles stay. Lists are made anew before a particle outside could interact; where one did not
+    last or had no room, the chunk is done again. The same arguments on the same machine give the
+    same trajectory bit by bit, whether it was interrupted or not.
+
+    Args:
+        potential, params: as for `relax`.
+        system: a start without overlaps, best relaxed.
+        ensemble: NVE, NVT or NPT.
+        history: chunks of the same simulation that are there already; it goes on after them.
+        record: called with every new chunk, to keep it.
+        progress: called as progress(stage, done, total, text).
+
+    Returns:
+        Trajectory; look at `mdsens.thermal.checked` for whether it can be believed.
+
+    Raises:
+        InputError: the cell is too small, particles overlap at the start, or an ensemble that the
+            system cannot have.
+        NotConverged: energies that are no numbers: the time step is too large.
+        Float32Error: 64-bit floats are off.
+    """
+    require_float64(params)
+    _check(potential, params, system, ensemble)
+    run = _Run(potential, jax.tree.map(jnp.asarray, params), system, ensemble)
+    run.resume(history)
+    tell = progress or (lambda *_: None)
+    done = list(history)
+    while len(done) < run.chunks:
+        tell(run.stage(len(done)), len(done), run.chunks, run.text)
+        chunk = run.chunk(len(done))
+        if record is not None:
+            record(chunk)
+        done.append(chunk)
+    return run.trajectory(done)
+
+
+class _Run:
+    """The mutable part of a simulation: where it is, and its lists."""
+
+    def __init__(self, potential: Potential, params: Any, system: System, ensemble: Ensemble):
+        self.potential, self.params = potential, params
+        self.system, self.ensemble = system, ensemble
+        fixed = np.asarray(system.fixed)
+        # Langevin's noise moves the centre of mass, and so do forces from fixed particles.
+        drifts = ensemble.mover == "langevin" or bool(fixed.any())
+        moving = int(np.sum(~fixed)) * system.dimension
+        freedom = moving if drifts else moving - system.dimension
+        self.dynamics = Dynamics(potential, ensemble.mover, freedom, drifts)
+        self.samples = ensemble.samples
+        count = ceil(self.samples * ensemble.stride / _CHUNK)
+        self.per_chunk = ceil(self.samples / min(count, self.samples))
+        self.before = ceil(ensemble.equilibration / max(_CHUNK, self.per_chunk))
+        self.chunks = self.before + ceil(self.samples / self.per_chunk)
+        self.lister = make_lister(potential, params, system)
+        self.lasts, self.allocated, self.text = _FIRST, -1, ""
+        self.flow = self._begin()
+
+    def stage(self, number: int) -> str:
+        return "equilibrate" if number < self.before else "sample"
+
+    def _bath(self, number: int) -> Bath:
+        e, system = self.ensemble, self.system
+        dt = e.dt(system)
+        conserving = isinstance(e, NVE) and number >= self.before
+        n = system.n_particles
+        return Bath(
+            self.params,
+            jnp.asarray(system.cell),
+            jnp.asarray(masses_of(system)).reshape(n, 1),
+            1.0 - jnp.asarray(system.fixed, float).reshape(n, 1),
+            jnp.asarray(e.kt(system)),
+            jnp.asarray(dt),
+            jnp.asarray(np.inf if conserving else dt * e.relaxation_steps),
+            jnp.asarray(e.pressure if isinstance(e, NPT) else 0.0),
+            jnp.asarray(dt * e.barostat_steps if isinstance(e, NPT) else np.inf),
+        )
+
+    def _begin(self) -> Flow:
+        keys = jax.random.split(jax.random.PRNGKey(self.ensemble.seed), self.ensemble.walkers)
+        x = jnp.asarray(self.system.positions)
+        cell = jnp.asarray(self.system.cell)
+        self.lister = self._roomier(self.lister, x[None], cell[None])
+        flow = begin(self.dynamics, self._bath(0), self.lister, x, keys)
+        if not bool(jnp.all(jnp.isfinite(flow.md.force))):
+            raise InputError(
+                f"{self.system.source}: the forces at the start are no numbers; relax it first"
+            )
+        return flow
+
+    def resume(self, history: Sequence[Chunk]) -> None:
+        """To the end of the last chunk."""
+        if not history:
+            return
+        last = history[-1]
+        self.lasts, room, width, self.allocated = last.lists
+        if self.allocated > 0:
+            flow = self._flow(history[self.allocated - 1])
+            self.lister = self._roomier(self.lister, *self._places(flow))
+        elif self.allocated == 0:
+            self.lister = self._roomier(self.lister, *self._places(self.flow))
+        if self.lister.room is not None:
+            table = None if self.lister.width is None else width
+            self.lister = replace(self.lister, room=room, width=table)
+        self.flow = self._flow(last)
+
+    def chunk(self, number: int) -> Chunk:
+        """Do the next chunk, again until its lists were right."""
+        e, sampling = self.ensemble, number >= self.before
+        stride = e.stride
+        if not sampling:
+            stride = ceil(e.equilibration / (self.before * self.per_chunk))
+        while True:
+            lists = ceil(stride / self.lasts)
+            flow, samples, watch = advance(
+                self.dynamics, self.per_chunk, self._bath(number), self.lister, self.flow,
+                np.int64(stride), np.int64(lists),
+            )  # fmt: skip
+            self._check_finite(samples, number, stride)
+            approach, overflow = float(np.max(watch.approach)), bool(np.any(watch.overflow))
+            if approach <= 1.0 and not overflow:
+                break
+            self._mend(number, stride, approach, overflow)
+        self.flow = flow
+        self._adapt(ceil(stride / lists), approach)
+        self.text = f"T {float(np.mean(samples['temperatures'])) / e.kt(self.system):.4f} of target"
+        kept = jax.tree.map(np.asarray, samples) if sampling else {}
+        leaves = tuple(np.asarray(leaf) for leaf in jax.tree.leaves(flow))
+        room, width = self.lister.room or 0, self.lister.width or 0
+        return Chunk(kept, leaves, (self.lasts, room, width, self.allocated))
+
+    def _mend(self, number: int, stride: int, approach: float, overflow: bool) -> None:
+        if overflow:
+            before = self.lister
+            self.lister = self._roomier(self.lister, *self._places(self.flow))
+            if self.lister.source is not before.source:
+                self.allocated = number
+            elif (self.lister.room, self.lister.width) == (before.room, before.width):
+                # There was room at the start of the chunk, but not on the way.
+                room, width = self.lister.room, self.lister.width
+                more = None if width is None else width + 4
+                self.lister = replace(self.lister, room=room + room // 8, width=more)
+        lasts = min(self.lasts, stride)
+        if approach > 1.0:
+            if lasts == 1:
+                raise self._too_large(number, "particles cross the slack of a list in one step")
+            self.lasts = max(1, min(lasts - 1, int(_WANTED * lasts / approach)))
+
+    def _adapt(self, lasted: int, approach: float) -> None:
+        """Longer or shorter lives for the next lists, where it is worth while."""
+        if approach > 0.0:
+            better = max(1, int(lasted * min(_WANTED / approach, 2.0)))
+            if not 0.8 * lasted <= better <= 1.2 * lasted:
+                self.lasts = better
+
+    def _check_finite(self, samples: Any, number: int, stride: int) -> None:
+        bad = np.flatnonzero(~np.isfinite(np.asarray(samples["conserved"])).all(axis=0))
+        if bad.size:
+            step = (number * self.per_chunk + int(bad[0])) * stride
+            raise self._too_large(number, f"the energy is no number within {stride} steps of {step}")
+        if isinstance(self.ensemble, NPT):
+            _require_two_cutoffs(
+                self.potential, self.params, self.system, np.asarray(samples["cells"])
+            )
+
+    def _too_large(self, number: int, what: str) -> NotConverged:
+        e = self.ensemble
+        return NotConverged(
+            f"ensemble: {self.stage(number)}: {what}; lower time_step (now {e.time_step:g}), or relax "
+            "the start, if its particles overlap"
+        )
+
+    def _places(self, flow: Flow) -> tuple[jax.Array, jax.Array]:
+        """Positions (W, N, d) and cells (W, d, d)."""
+        x = jnp.asarray(flow.md.position)
+        bath = self._bath(0)
+        cells = jax.vmap(lambda f: self.dynamics.cell(bath, f))(flow)
+        return x, jnp.broadcast_to(cells, (len(x), *bath.cell.shape))
+
+    def _roomier(self, lister: Lister, positions: Any, cells: Any) -> Lister:
+        return roomier(lister, self.potential, self.params, self.system, (positions, cells))
+
+    def _flow(self, chunk: Chunk) -> Flow:
+        return jax.tree.unflatten(jax.tree.structure(self.flow), map(jnp.asarray, chunk.state))
+
+    def trajectory(self, chunks: Sequence[Chunk]) -> Trajectory:
+        parts = [c.samples for c in chunks[self.before :]]
+        joined = {
+            name: np.concatenate([p[name] for p in parts], axis=1)[:, : self.samples]
+            for name in parts[0]
+        }
+        return Trajectory(self.ensemble, self.system, self.params, lister=self.lister, **joined)
+
+
+def _check(potential: Potential, params: Any, system: System, ensemble: Ensemble) -> None:
+    held, periodic = any(system.fixed), all(system.pbc)
+    if all(system.fixed):
+        raise InputError("ensemble: all particles are fixed; nothing would move")
+    if isinstance(ensemble, NPT):
+        if not periodic or held:
+            raise InputError(
+                "ensemble: npt needs a cell that is periodic in every direction and no fixed "
+                "particles; use nvt"
+            )
+        _require_two_cutoffs(potential, params, system, np.asarray(system.cell))
+    if isinstance(ensemble, NVT) and ensemble.thermostat != "langevin" and not (periodic or held):
+        raise InputError(
+            f"ensemble.thermostat: {ensemble.thermostat} keeps the angular momentum of a free cluster, "
+            "so that it samples no temperature; use langevin"
+        )
+    if ensemble.mover != "langevin" and system.n_particles < 2:
+        raise InputError("ensemble: one particle alone is sampled by nvt with langevin only")
+
+
+def _require_two_cutoffs(potential: Potential, params: Any, system: System, cells: Any) -> None:
+    if not potential.uses_pairs:
+        return
+    cutoff = float(potential.cutoff(params))
+    smallest = min(float(heights(h).min()) for h in cells.reshape(-1, *cells.shape[-2:]))
+    if smallest < 2.0 * cutoff:
+        raise InputError(
+            f"{system.source}: cell: its smallest height {smallest:.6g} is or became less than two "
+            f"cutoffs of {cutoff:.6g}, at a pressure that changes it; use a larger cell or pressure"
+        )
