@@ -201,7 +201,9 @@ class _Run:
         bad = np.flatnonzero(~np.isfinite(np.asarray(samples["conserved"])).all(axis=0))
         if bad.size:
             step = (number * self.per_chunk + int(bad[0])) * stride
-            raise self._too_large(number, f"the energy is no number within {stride} steps of {step}")
+            raise self._too_large(
+                number, f"the energy is no number within {stride} steps of {step}"
+            )
         if isinstance(self.ensemble, NPT):
             _require_two_cutoffs(
                 self.potential, self.params, self.system, np.asarray(samples["cells"])

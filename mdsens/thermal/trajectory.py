@@ -102,6 +102,4 @@ class Trajectory:
         pairs = self.lister.listed(potential, self.params, positions, cell)
         held = jnp.asarray(self.system.fixed)
         kt, pressure = jnp.asarray(self.kt), jnp.asarray(self.pressure)
-        return Sample(
-            positions, cell, pairs, self.system.pbc, fixed=held, kt=kt, pressure=pressure
-        )
+        return Sample(positions, cell, pairs, self.system.pbc, fixed=held, kt=kt, pressure=pressure)

@@ -1,0 +1,31 @@
+"""Thermal equilibrium: ensembles by molecular dynamics, and derivatives of their averages."""
+
+from mdsens.thermal.average import average, effective_share
+from mdsens.thermal.checks import Checked, checked
+from mdsens.thermal.chunks import Chunk
+from mdsens.thermal.ensemble import NPT, NVE, NVT, Ensemble
+from mdsens.thermal.estimates import Estimate
+from mdsens.thermal.observables import Fluctuation, mean_square_displacement
+from mdsens.thermal.sensitivity import ThermalSensitivity, thermal_sensitivity
+from mdsens.thermal.simulate import simulate
+from mdsens.thermal.trajectory import Sample, Trajectory
+
+__all__ = [
+    "NPT",
+    "NVE",
+    "NVT",
+    "Checked",
+    "Chunk",
+    "Ensemble",
+    "Estimate",
+    "Fluctuation",
+    "Sample",
+    "ThermalSensitivity",
+    "Trajectory",
+    "average",
+    "checked",
+    "effective_share",
+    "mean_square_displacement",
+    "simulate",
+    "thermal_sensitivity",
+]
