@@ -157,3 +157,6 @@ class NoPairs:
             jnp.asarray(system.positions), jnp.asarray(system.cell), jnp.asarray(False),
             jnp.asarray(system.types), system.type_names,
         )  # fmt: skip
+
+
+jax.tree_util.register_dataclass(NoPairs, data_fields=[], meta_fields=[])

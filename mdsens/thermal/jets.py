@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 from mdsens.equilibrium import Progress
 from mdsens.thermal.average import BATCH, measured
@@ -69,9 +68,3 @@ def jets(
         for part in zip(*parts, strict=True)
     )
     return Jets(values[..., :-1], slopes[..., :-1, :], slopes[..., -1, :])
-
-
-def flat(tree: Any) -> tuple[np.ndarray, Callable[[Any], Any]]:
-    """A pytree of arrays as one vector, and the way back."""
-    vector, back = ravel_pytree(tree)
-    return np.asarray(vector), back

@@ -19,7 +19,7 @@ from mdsens.thermal.average import require_canonical
 from mdsens.thermal.checks import Checked, checked
 from mdsens.thermal.controls import controls
 from mdsens.thermal.estimates import Averages, Estimate, averages, estimate
-from mdsens.thermal.jets import flat, jets
+from mdsens.thermal.jets import jets
 from mdsens.thermal.observables import OBSERVABLES, Fluctuation
 from mdsens.thermal.trajectory import Trajectory
 
@@ -76,10 +76,11 @@ def thermal_sensitivity(
     health = checked(trajectory)
     theta = select(trajectory.params, list(wrt))
     rows = _Rows(functions, potential, trajectory, control)
-    vector, with_theta = flat(theta)
+    # A list: a dict would be flattened in alphabetical order.
+    vector, parts = ravel_pytree(list(theta.values()))
     taken = jets(
-        rows.at, potential, lambda t: replaced(trajectory.params, with_theta(t)),
-        jnp.asarray(vector), trajectory, progress,
+        rows.at, potential, lambda t: replaced(trajectory.params, dict(zip(theta, parts(t), strict=True))),
+        vector, trajectory, progress,
     )  # fmt: skip
     beta = 1.0 / trajectory.kt
     whole = averages(taken.values, taken.slopes, taken.energy_slopes, beta)

@@ -1,0 +1,131 @@
+"""Averages, derivatives and error bars of a harmonic crystal against closed forms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import mdsens as ms
+from mdsens.thermal import NVT, average, simulate, thermal_sensitivity
+from mdsens.thermal.estimates import averages, estimate
+from tests.thermal.springs import ring, squares
+
+KT, K, B = 0.3, 2.0, 0.8
+WALKERS = 100
+POTENTIAL, SYSTEM = ring()
+
+
+@pytest.fixture(scope="module")
+def trajectory():
+    """A hundred walkers, which are a hundred simulations."""
+    ensemble = NVT(
+        temperature=KT, time_step=0.15, relaxation=1.0, steps=12_000, equilibration=400, stride=20,
+        walkers=WALKERS, seed=3,
+    )  # fmt: skip
+    return simulate(POTENTIAL, POTENTIAL.parameters(SYSTEM, k=K, b=B), SYSTEM, ensemble)
+
+
+def wanted():
+    """The averages of energy and squares, and their derivatives by k and b."""
+    d, n = 2, len(POTENTIAL.sites)
+
+    def closed(k, b):
+        pulled = float(np.sum(POTENTIAL.pattern * (POTENTIAL.inverse @ POTENTIAL.pattern)))
+        energy = 0.5 * d * (n - 1) * KT - 0.5 * b**2 * pulled / k
+        return jnp.stack([energy, POTENTIAL.mean_squares(k, b, KT)])
+
+    return np.asarray(closed(K, B)), np.stack(jax.jacfwd(closed, argnums=(0, 1))(K, B), axis=1)
+
+
+@pytest.mark.parametrize("control", [False, True])
+def test_closed_forms(trajectory, control):
+    result = thermal_sensitivity(
+        POTENTIAL, trajectory, observables=["energy", squares], wrt=["k", "b"], control=control
+    )
+    values, slopes = wanted()
+    for row, name in enumerate(("energy", "squares")):
+        off = result.observables[name].value - values[row]
+        assert abs(off) < 3.5 * result.observables[name].error + 1e-9
+        for column, parameter in enumerate("kb"):
+            found = result.sensitivity[name][parameter]
+            assert abs(found.value - slopes[row, column]) < 3.5 * found.error + 1e-9
+            assert control or found.error < 0.05 * abs(slopes).max()
+    # What displacements times forces tell is the energy itself, but for the constant pull.
+    gain = result.sensitivity["energy"]["k"].gain
+    assert gain > 10.0 if control else gain == 1.0
+
+
+def test_error_bars_are_honest(trajectory):
+    """One standard deviation holds the truth in about 68 of 100 repeats; of values and slopes."""
+    u = trajectory.positions - POTENTIAL.sites
+    u = u - u.mean(axis=2, keepdims=True)
+    i, j = POTENTIAL.springs
+    stretched = 0.5 * np.sum((u[:, :, j] - u[:, :, i]) ** 2, axis=(2, 3))
+    pulled = -np.sum(POTENTIAL.pattern * u, axis=(2, 3))
+    energy_slopes = np.stack([stretched, pulled], axis=2)
+    observed = np.stack([K * stretched + B * pulled, np.sum(u**2, axis=(2, 3))], axis=2)
+    explicit = np.zeros((*observed.shape, 2))
+    explicit[:, :, 0] = energy_slopes
+    values, slopes = wanted()
+    inside = []
+    for w in range(WALKERS):
+        one = slice(w, w + 1)
+        found = averages(observed[one], explicit[one], energy_slopes[one], 1.0 / KT)
+        none = np.zeros((*found.phi.shape[:2], 0))
+        value = estimate(found.value, found.phi, none)
+        slope = estimate(found.slope.reshape(-1), found.psi.reshape(*found.psi.shape[:2], -1), none)
+        inside.append(
+            np.concatenate([
+                abs(value.value - values) < value.error,
+                abs(slope.value - slopes.reshape(-1)) < slope.error,
+            ])
+        )  # fmt: skip
+    share = np.mean(inside, axis=0)
+    assert np.all((share > 0.55) & (share < 0.80)), share
+    assert 0.60 < share.mean() < 0.76, share
+
+
+def test_average_is_the_estimate_and_has_all_derivatives(trajectory):
+    few = replace(
+        trajectory,
+        **{
+            name: getattr(trajectory, name)[:4, :100]
+            for name in ("positions", "cells", "energies", "temperatures", "conserved")
+        },
+    )
+    result = thermal_sensitivity(
+        POTENTIAL, few, observables=[squares], wrt=["k", "b"], control=False
+    )
+
+    @jax.jit
+    def mean(params):
+        return average(squares, POTENTIAL, params, few)
+
+    assert mean(few.params) == pytest.approx(result.observables["squares"].value, rel=1e-12)
+    forward, backward = jax.jacfwd(mean)(few.params), jax.grad(mean)(few.params)
+    for name in "kb":
+        slope = float(result.sensitivity["squares"][name].value)
+        assert float(forward[name]) == pytest.approx(slope, rel=1e-10)
+        assert float(backward[name]) == pytest.approx(slope, rel=1e-10)
+    # The second derivative by k, where U'' = 0: a third cumulant.
+    positions, _ = few.kept
+    u = positions - POTENTIAL.sites
+    u = u - u.mean(axis=1, keepdims=True)
+    a, i, j = np.sum(u**2, axis=(1, 2)), *POTENTIAL.springs
+    s = 0.5 * np.sum((u[:, j] - u[:, i]) ** 2, axis=(1, 2))
+    third = np.mean((a - a.mean()) * (s - s.mean()) ** 2) / KT**2
+    assert float(jax.hessian(mean)(few.params)["k"]["k"]) == pytest.approx(third, rel=1e-9)
+
+
+def test_reweighting_and_its_limit(trajectory):
+    near = {**trajectory.params, "k": jnp.asarray(1.03 * K)}
+    found = average(squares, POTENTIAL, near, trajectory)
+    assert float(found) == pytest.approx(float(POTENTIAL.mean_squares(1.03 * K, B, KT)), rel=5e-3)
+    far = {**trajectory.params, "k": jnp.asarray(20.0 * K)}
+    with pytest.raises(ms.errors.NotConverged, match="simulate at them"):
+        average(squares, POTENTIAL, far, trajectory)
+    assert np.isnan(jax.jit(lambda p: average(squares, POTENTIAL, p, trajectory))(far))
