@@ -16,6 +16,7 @@ _MODULES = (
     "observables",
     "vibrations",
     "packings",
+    "thermal",
     "fitting",
     "errors",
 )

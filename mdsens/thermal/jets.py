@@ -52,7 +52,7 @@ def jets(
 
         value = everything(theta)
         if not theta.size:
-            return value, jnp.zeros((value.size, 0))
+            return (value,)
         cheaper = jax.jacfwd if theta.size <= value.size else jax.jacrev
         return value, cheaper(everything)(theta)
 
@@ -63,8 +63,9 @@ def jets(
         tell("measure", k, len(positions), "")
         piece = (positions[k : k + _PIECE], cells[k : k + _PIECE])
         parts.append(jax.tree.map(np.asarray, evaluate(piece)))
-    values, slopes = (
+    values, *slopes = (
         np.concatenate(part).reshape(*trajectory.shape, *part[0].shape[1:])
         for part in zip(*parts, strict=True)
     )
+    slopes = slopes[0] if slopes else np.zeros((*values.shape, 0))
     return Jets(values[..., :-1], slopes[..., :-1, :], slopes[..., -1, :])

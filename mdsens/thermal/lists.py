@@ -77,6 +77,11 @@ class Lister:
         count = count_nearby(pairs, positions, cell, reach + self.slack)
         return count, most_neighbors(pairs, positions, cell, within), pairs.overflow
 
+    def grown(self) -> Lister:
+        """With an eighth more room, and four more neighbours for every particle."""
+        room = None if self.room is None else self.room + self.room // 8
+        return replace(self, room=room, width=None if self.width is None else self.width + 4)
+
     def _candidates(self, positions: Any, cell: Any) -> Pairs:
         free = (False,) * len(self.species)
         return self.source.build(System(positions, cell, self.pbc, self.species, free))
@@ -115,7 +120,8 @@ def roomier(
     Raises:
         InputError: the cell is too small for the cutoff.
     """
-    if lister.room is None:
+    before = lister.room
+    if before is None:
         return lister
     positions, cells = starts
     known = _crowds(lister, potential, params, positions, cells)
@@ -127,7 +133,7 @@ def roomier(
     width = lister.width
     if width is not None:
         width = max(width, places_for(int(_SPARE * neighbors)))
-    return replace(lister, room=max(lister.room, room_for(int(_SPARE * pairs), 8)), width=width)
+    return replace(lister, room=max(before, room_for(int(_SPARE * pairs), 8)), width=width)
 
 
 @partial(jax.jit, static_argnames="potential")

@@ -108,16 +108,18 @@ class _Run:
         dt = e.dt(system)
         conserving = isinstance(e, NVE) and number >= self.before
         n = system.n_particles
+        relaxation = np.inf if conserving else dt * e.relaxation_steps
+        barostat = dt * e.barostat_steps if isinstance(e, NPT) else np.inf
+        pressure = e.pressure if isinstance(e, NPT) else 0.0
+        # With a type of their own: jax-md makes its constants in single precision, and would those
+        # of its thermostats be so where a number is "weak".
+        numbers = (e.kt(system), dt, relaxation, pressure, barostat)
         return Bath(
             self.params,
-            jnp.asarray(system.cell),
+            jnp.asarray(system.cell, float),
             jnp.asarray(masses_of(system)).reshape(n, 1),
             1.0 - jnp.asarray(system.fixed, float).reshape(n, 1),
-            jnp.asarray(e.kt(system)),
-            jnp.asarray(dt),
-            jnp.asarray(np.inf if conserving else dt * e.relaxation_steps),
-            jnp.asarray(e.pressure if isinstance(e, NPT) else 0.0),
-            jnp.asarray(dt * e.barostat_steps if isinstance(e, NPT) else np.inf),
+            *(jnp.asarray(np.float64(x)) for x in numbers),
         )
 
     def _begin(self) -> Flow:
@@ -181,9 +183,7 @@ class _Run:
                 self.allocated = number
             elif (self.lister.room, self.lister.width) == (before.room, before.width):
                 # There was room at the start of the chunk, but not on the way.
-                room, width = self.lister.room, self.lister.width
-                more = None if width is None else width + 4
-                self.lister = replace(self.lister, room=room + room // 8, width=more)
+                self.lister = self.lister.grown()
         lasts = min(self.lasts, stride)
         if approach > 1.0:
             if lasts == 1:

@@ -19,14 +19,24 @@ WALKERS = 100
 POTENTIAL, SYSTEM = ring()
 
 
+PARAMS = POTENTIAL.parameters(SYSTEM, k=K, b=B)
+# A hundred walkers, which are a hundred simulations.
+ENSEMBLE = NVT(
+    temperature=KT, time_step=0.15, relaxation=1.0, steps=6_000, equilibration=400, stride=20,
+    walkers=WALKERS, seed=3,
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def trajectory():
-    """A hundred walkers, which are a hundred simulations."""
-    ensemble = NVT(
-        temperature=KT, time_step=0.15, relaxation=1.0, steps=12_000, equilibration=400, stride=20,
-        walkers=WALKERS, seed=3,
-    )  # fmt: skip
-    return simulate(POTENTIAL, POTENTIAL.parameters(SYSTEM, k=K, b=B), SYSTEM, ensemble)
+def chunks():
+    done: list = []
+    simulate(POTENTIAL, PARAMS, SYSTEM, ENSEMBLE, record=done.append)
+    return done
+
+
+@pytest.fixture(scope="module")
+def trajectory(chunks):
+    return simulate(POTENTIAL, PARAMS, SYSTEM, ENSEMBLE, history=chunks)
 
 
 def wanted():
@@ -129,3 +139,12 @@ def test_reweighting_and_its_limit(trajectory):
     with pytest.raises(ms.errors.NotConverged, match="simulate at them"):
         average(squares, POTENTIAL, far, trajectory)
     assert np.isnan(jax.jit(lambda p: average(squares, POTENTIAL, p, trajectory))(far))
+
+
+def test_going_on_is_the_same(chunks, trajectory):
+    """What was kept of a simulation leads to the same bits."""
+    new: list = []
+    again = simulate(POTENTIAL, PARAMS, SYSTEM, ENSEMBLE, history=chunks[:-1], record=new.append)
+    assert len(chunks) == 4 and len(new) == 1
+    for name in ("positions", "cells", "energies", "temperatures", "conserved"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(trajectory, name))
