@@ -25,7 +25,7 @@ from mdsens.linear import (
     SparseDirect,
     choose,
 )
-from mdsens.neighbors import nearby, places_for, room_for
+from mdsens.neighbors import nearby, places_for, room_for_pairs
 from mdsens.potentials import LocalHessian
 
 # Energy of a rattler's contacts, in units of stiffness times spacing squared, that is round-off:
@@ -208,10 +208,10 @@ def interacting(problem: Problem, setting: Setting) -> Setting:
     cutoff = problem.potential.cutoff(setting.params)
     reach, slack = problem.potential.reach(setting.params, pairs), _STEP * cutoff
     near, most = map(int, crowd(problem, setting, setting, slack))
-    width = None if pairs.table is None else places_for(most)
-    return replace(
-        setting, neighbors=_nearby(pairs, *here, reach, slack, cutoff, room_for(near), width)
-    )
+    n = len(pairs.types)
+    width = None if pairs.table is None else places_for(most, n)
+    short = _nearby(pairs, *here, reach, slack, cutoff, room_for_pairs(near, n), width)
+    return replace(setting, neighbors=short)
 
 
 _nearby = jax.jit(nearby, static_argnames=("room", "width"))

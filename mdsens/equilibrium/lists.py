@@ -10,7 +10,7 @@ import numpy as np
 
 from mdsens.equilibrium.descent import crowd
 from mdsens.equilibrium.problem import Problem, Setting
-from mdsens.neighbors import NoPairs, Pairs, pair_list, places_for, room_for
+from mdsens.neighbors import NoPairs, Pairs, pair_list, places_for, room_for_pairs
 from mdsens.system import System
 
 # Extra radius as a fraction of the cutoff: of the list a state is known by, and of the list that
@@ -61,12 +61,13 @@ class Lists:
         """The setting with a list made for `there`, from which `room` is enough for a short one."""
         wide = replace(setting, neighbors=self._made("wide", there))
         if self.room is not None:
+            n = self._system.n_particles
             near, most = map(int, crowd(self._problem, wide, there, self.slack))
             # Particles at random have fewer neighbours than the same at rest.
             if near > self.room:
-                self.room = room_for(int(near * (1.1 if self.room else 1.2)), 8)
+                self.room = room_for_pairs(int(near * (1.1 if self.room else 1.2)), n, 8)
             if self.width is not None:
-                self.width = max(self.width, places_for(most))
+                self.width = max(self.width, places_for(most, n))
         return wide
 
     def _made(self, kind: str, setting: Setting) -> Pairs:

@@ -12,7 +12,7 @@ from mdsens.neighbors.sites import (
     tabulated,
 )
 from mdsens.neighbors.traced import AllPairs, CellList, upper_triangular
-from mdsens.neighbors.tree import find_pairs, pair_list, room_for
+from mdsens.neighbors.tree import find_pairs, pair_list, room_for, room_for_pairs
 
 __all__ = [
     "WIDTH",
@@ -31,6 +31,7 @@ __all__ = [
     "pair_list",
     "places_for",
     "room_for",
+    "room_for_pairs",
     "surroundings",
     "tabulated",
     "upper_triangular",

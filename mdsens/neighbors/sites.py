@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from mdsens.neighbors.pairs import Pairs
+from mdsens.neighbors.tree import FEW
 
 # The width of a table in compiled code, which cannot count beforehand: atoms within 1.2 cutoffs of an
 # angular potential are fewer; where not, the list overflows.
@@ -54,9 +55,11 @@ def tabulated(pairs: Pairs, positions: Any, cell: Any, within: Any, width: int) 
     )
 
 
-def places_for(most: int) -> int:
+def places_for(most: int, particles: int) -> int:
     """The width of a table for at most `most` neighbours: 4, 6, 8, 12, 16, 24, ... so that tables of
-    similar width share compiled code."""
+    similar width share compiled code; 16, 32, ... for few particles."""
+    if particles <= FEW:
+        return max(16, 1 << (most - 1).bit_length())
     return next(w for k in range(2, 32) for w in (2**k, 3 * 2 ** (k - 1)) if w >= most)
 
 

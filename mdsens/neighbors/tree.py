@@ -18,6 +18,10 @@ from mdsens.system import System, heights
 MAX_COPIES = 20_000_000
 
 
+# Unit cells: what they cost is compiling, so that their lists have few lengths to choose from.
+FEW = 32
+
+
 def find_pairs(
     positions: np.ndarray, cell: np.ndarray, pbc: tuple[bool, ...], radius: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -47,7 +51,7 @@ def pair_list(system: System, radius: float, capacity: int = 0) -> Pairs:
     """
     positions, cell = np.asarray(system.positions), np.asarray(system.cell)
     i, j, shift = find_pairs(positions, cell, system.pbc, radius)
-    room = max(capacity, room_for(len(i)))
+    room = max(capacity, room_for_pairs(len(i), len(positions)))
     pad = room - len(i)
     return Pairs(
         i=np.pad(i, (0, pad)),
@@ -68,6 +72,11 @@ def room_for(n: int, parts: int = 4) -> int:
     between, for lists of similar length to share compiled code; at most 1/`parts` to spare."""
     step = max(4, 2 ** (max(n, 1).bit_length() - 1) // parts)
     return max(16, -(-(n + 1) // step) * step)
+
+
+def room_for_pairs(n: int, particles: int, parts: int = 4) -> int:
+    """As `room_for`; powers of two for few particles."""
+    return room_for(n, 1 if particles <= FEW else parts)
 
 
 def _wrap(

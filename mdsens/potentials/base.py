@@ -109,7 +109,8 @@ class Potential(ABC):
             return pairs
         within = _TABLE * self.cutoff(params)
         if width is None:
-            width = places_for(int(most_neighbors(pairs, positions, cell, within)))
+            most = int(most_neighbors(pairs, positions, cell, within))
+            width = places_for(most, len(pairs.types))
             return tabulated(pairs, positions, cell, within, width)
         reach = jnp.broadcast_to(within, pairs.valid.shape)
         room = min(len(pairs.valid), len(pairs.types) * width // 2)

@@ -132,7 +132,7 @@ def roomier(
     pairs, neighbors = int(np.max(known[0])), int(np.max(known[1]))
     width = lister.width
     if width is not None:
-        width = max(width, places_for(int(_SPARE * neighbors)))
+        width = max(width, places_for(int(_SPARE * neighbors), system.n_particles))
     return replace(lister, room=max(before, room_for(int(_SPARE * pairs), 8)), width=width)
 
 
