@@ -77,7 +77,8 @@ def _bytes(e: Evaluation) -> bytes:
     }
     stream = BytesIO()
     np.savez(
-        stream, u=e.u, residuals=e.residuals, jacobian=e.jacobian,
+        stream, u=e.u, residuals=e.residuals, loss=e.loss, gradient=e.gradient,
+        **({} if e.jacobian is None else {"jacobian": e.jacobian}),
         failures=np.array(json.dumps(dict(e.failures))), **memories,
     )  # fmt: skip
     return stream.getvalue()
@@ -92,7 +93,8 @@ def _read(path: Path, targets: int) -> Evaluation | None:
                 count = sum(name.startswith(f"memory-{k}-") for name in file.files)
                 memories.append(tuple(file[f"memory-{k}-{i}"] for i in range(count)))
             return Evaluation(
-                file["u"], file["residuals"], file["jacobian"],
+                file["u"], file["residuals"], float(file["loss"]), file["gradient"],
+                file["jacobian"] if "jacobian" in file.files else None,
                 json.loads(str(file["failures"])), tuple(memories),
             )  # fmt: skip
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):

@@ -14,19 +14,19 @@ from mdsens.parameters import Table
 
 def record_of(job: FitJob, fit: Fit, seconds: float) -> FitRecord:
     known = fit.posterior
-    deviations, directions = known.spectrum
-    free = {
-        "value": np.asarray(fit.space.theta(fit.best.u)),
-        "sigma": known.sigma,
-        "start": fit.space.start,
-        "correlation": known.correlation,
-        "deviation": deviations,
-        "direction": directions,
-    }
+    free = {"value": np.asarray(fit.space.theta(fit.best.u)), "start": fit.space.start}
+    if known is None:
+        free["sigma"] = np.full(fit.space.size, np.nan)
+    else:
+        deviations, directions = known.spectrum
+        free |= {
+            "sigma": known.sigma, "correlation": known.correlation,
+            "deviation": deviations, "direction": directions,
+        }  # fmt: skip
     rows = len(fit.best.residuals)
     facts = {
         "chi2": fit.best.chi2, "chi2_start": fit.first.chi2, "freedom": rows - fit.space.size,
-        "inflation": known.inflation, "why": fit.why, "chosen": fit.chosen,
+        "inflation": np.nan if known is None else known.inflation, "why": fit.why, "chosen": fit.chosen,
         "failed": "; ".join(f"{name}: {why}" for name, why in fit.best.failures.items()),
     }  # fmt: skip
     history = tuple(
@@ -51,7 +51,9 @@ def record_of(job: FitJob, fit: Fit, seconds: float) -> FitRecord:
 def _target_records(fit: Fit) -> Iterator[TargetRecord]:
     first, best = fit.values(fit.first), fit.values(fit.best)
     for target, rows in zip(fit.targets, rows_of(fit.targets), strict=True):
-        bars = fit.posterior.deviations(fit.best.jacobian[rows]) * target.sigma
+        bars = np.full(len(target.wanted), np.nan)
+        if fit.posterior is not None:
+            bars = fit.posterior.deviations(fit.posterior.jacobian[rows]) * target.sigma
         if isinstance(target, Labelled):
             labels = tuple(KINDS[k] for k in target.kinds)
             reduced = target.systems[0].units == "reduced"

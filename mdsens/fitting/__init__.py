@@ -2,8 +2,9 @@
 
 from mdsens.fitting.fit import Fit, Run, Step, fit
 from mdsens.fitting.labelled import Labelled, Labels
+from mdsens.fitting.losses import LOSSES
 from mdsens.fitting.measured import Measured, Wanted
-from mdsens.fitting.optimizers import LOSSES, OPTIMIZERS, Descent
+from mdsens.fitting.optimizers import OPTIMIZERS, Descent
 from mdsens.fitting.posterior import Posterior, posterior, sampled
 from mdsens.fitting.problem import Evaluation, Problem
 from mdsens.fitting.profile import profile

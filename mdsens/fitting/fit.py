@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from mdsens.errors import InputError, MdsensError
-from mdsens.fitting.optimizers import LOSSES, OPTIMIZERS, Descent, Stop, loss_and_gradient
+from mdsens.fitting.losses import LOSSES
+from mdsens.fitting.optimizers import OPTIMIZERS, Descent, Stop
 from mdsens.fitting.posterior import Posterior, check_determined, posterior
-from mdsens.fitting.problem import Evaluation, Problem, check_identifiable, weighted
+from mdsens.fitting.problem import MANY, Evaluation, Problem, check_identifiable, residuals
 from mdsens.fitting.space import Free, Space, Tied, space
 from mdsens.fitting.targets import Target, rows_of
 from mdsens.linear import require_float64
@@ -63,7 +64,7 @@ class Fit:
         potential, space, targets: what was fitted.
         params: all parameters at the best fit.
         first, best: residuals at the start and at the best fit.
-        posterior: what is known of the free parameters.
+        posterior: what is known of the free parameters; None where they are more than 300.
         runs: one per start, None where a start could not be evaluated.
         chosen: which of them is the best.
     """
@@ -74,7 +75,7 @@ class Fit:
     params: Any
     first: Evaluation
     best: Evaluation
-    posterior: Posterior
+    posterior: Posterior | None
     runs: tuple[Run | None, ...]
     chosen: int
 
@@ -93,7 +94,11 @@ class Fit:
         }
 
     def predict(self, target: Target) -> tuple[np.ndarray, np.ndarray]:
-        """Values (m,) of any target at the best fit, and their standard deviations."""
+        """Values (m,) of any target at the best fit, and their standard deviations, NaN where no
+        posterior is known: the spread of several runs tells more then."""
+        if self.posterior is None:
+            values = target.values(self.potential, self.space, self.best.u)
+            return values, np.full(len(values), np.nan)
         found = target.evaluate(self.potential, self.space, self.best.u, ())
         return found.values, self.posterior.deviations(found.jacobian)
 
@@ -120,7 +125,8 @@ def fit(
 ) -> Fit:
     """Minimise chi^2 = sum_i ((value_i(theta) - wanted_i) / sigma_i)^2 over the free parameters.
 
-    Derivatives of relaxed properties are implicit. All starts go down; the best counts.
+    Derivatives of relaxed properties are implicit. All starts go down; the best counts. Of more than
+    300 free parameters, as those of a network, the gradient of chi^2 alone is taken, in reverse mode.
 
     Args:
         params: where to start, from `potential.parameters(...)`, perhaps with an `energy_shift`.
@@ -138,20 +144,26 @@ def fit(
 
     Raises:
         InputError: a parameter that no target depends on (also a combination of them), a target that
-            depends on none, and other faults of the input; all named.
+            depends on none, more than 300 parameters for levenberg_marquardt, and other faults of the
+            input; all named.
         NotConverged, DerivativeUndefined: a target that cannot be evaluated at the start.
         Float32Error: 64-bit floats are off.
     """
     require_float64(params)
     _check(optimizer, loss, starts)
     where = space(params, free)
-    how = Descent(max_iterations, tolerance, loss, learning_rate)
+    if optimizer == "levenberg_marquardt" and where.size > MANY:
+        raise InputError(
+            f"fit: {where.size} free parameters are too many for levenberg_marquardt, which takes up "
+            f'to {MANY}; use optimizer = "lbfgs" or "adam"'
+        )
+    how = Descent(max_iterations, tolerance, learning_rate)
     tell = progress or (lambda *_: None)
     runs: list[Run | None] = []
     first: Evaluation | None = None
     for number, u in enumerate(_starts(where, starts, spread, seed)):
         problem = Problem(
-            potential, where, tuple(targets), (history or {}).get(number, ()),
+            potential, where, tuple(targets), loss, (history or {}).get(number, ()),
             lambda e, number=number: record(number, e) if record else None,
         )  # fmt: skip
         try:
@@ -164,7 +176,8 @@ def fit(
         if number == 0:
             first = at
             check_identifiable(problem, at)
-            check_determined(where, at.jacobian)
+            if at.jacobian is not None:
+                check_determined(where, at.jacobian)
         seen = partial(_tell_step, tell, number)
         watch = _Watch(problem, how, validation, patience, seen)
         runs.append(watch.descended(optimizer, u))
@@ -199,7 +212,6 @@ class _Watch:
         self._steps: list[Step] = []
         self._best: Evaluation | None = None
         self._last: bytes = b""
-        self._memory: tuple[np.ndarray, ...] = ()
 
     def descended(self, optimizer: str, u: np.ndarray) -> Run:
         try:
@@ -213,8 +225,7 @@ class _Watch:
         if at.u.tobytes() == self._last:
             return
         self._last = at.u.tobytes()
-        loss, _ = loss_and_gradient(at, self._how.loss)
-        self._steps.append(Step(at.chi2, loss, self._validation(at), at.failures))
+        self._steps.append(Step(at.chi2, at.loss, self._validation(at), at.failures))
         self._tell(len(self._steps), at.chi2)
         scores = [s.validation if self._held is not None else s.loss for s in self._steps]
         if scores[-1] == min(scores):
@@ -226,13 +237,10 @@ class _Watch:
         if self._held is None:
             return np.nan
         try:
-            found = self._held.evaluate(
-                self._problem.potential, self._problem.space, at.u, self._memory
-            )
+            values = self._held.values(self._problem.potential, self._problem.space, at.u)
         except MdsensError:
             return np.inf
-        self._memory = found.memory
-        r, _ = weighted(self._held, found)
+        r = residuals(self._held, values)
         return float(r @ r)
 
 

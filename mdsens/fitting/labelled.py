@@ -12,9 +12,25 @@ import numpy as np
 
 from mdsens.errors import InputError
 from mdsens.fit_record import KINDS
-from mdsens.fitting.prediction import Group, grouped, predicted, reach
+from mdsens.fitting.prediction import (
+    Group,
+    grouped,
+    prediction_size,
+    predictions,
+    reach,
+    slope,
+    slopes,
+)
 from mdsens.fitting.space import Space
-from mdsens.fitting.targets import ENERGY_SHIFT, Outcome, Target, has_shift, of_potential
+from mdsens.fitting.targets import (
+    ENERGY_SHIFT,
+    Outcome,
+    Target,
+    Weigh,
+    has_shift,
+    of_potential,
+)
+from mdsens.parameters import Table
 from mdsens.potentials import Potential
 from mdsens.system import System
 
@@ -43,6 +59,14 @@ class _Rows(NamedTuple):
     place: np.ndarray
     wanted: np.ndarray
     sigma: np.ndarray
+
+
+class _Numbers(NamedTuple):
+    """Which of all numbers, and where they stand: structure of a group, place in its prediction."""
+
+    number: np.ndarray
+    structure: np.ndarray
+    place: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,16 +129,53 @@ class Labelled(Target):
     ) -> Outcome:
         params = space.params(u)
         tangents = jax.vmap(lambda e: jax.jvp(space.params, (u,), (e,))[1])(np.eye(space.size))
-        values, jacobian = self._predicted(potential, of_potential(params), of_potential(tangents))
-        k, at = self._rows.structure, self._rows.place
-        flat = np.concatenate([[0], np.cumsum([len(v) for v in values])])[k] + at
-        values, jacobian = np.concatenate(values)[flat], np.concatenate(jacobian)[flat]
+        values, jacobian = (
+            self.values(potential, space, u),
+            np.zeros((len(self.wanted), space.size)),
+        )
+        for rows, group in self._numbers(potential, params):
+            found = slopes(potential, of_potential(params), of_potential(tangents), group.frames)
+            jacobian[rows.number] = found[rows.structure, :, rows.place]
         if has_shift(params):
-            shift, by_u = self._shift(params), self._shift(tangents)
             energies = self._rows.kind == 0
-            values[energies] += shift[k[energies]]
-            jacobian[energies] += by_u.T[k[energies]]
+            jacobian[energies] += self._shift(tangents).T[self._rows.structure[energies]]
         return Outcome(values, jacobian)
+
+    def values(self, potential: Potential, space: Space, u: np.ndarray) -> np.ndarray:
+        params, values = space.params(u), np.zeros(len(self.wanted))
+        for rows, group in self._numbers(potential, params):
+            found = predictions(potential, of_potential(params), group.frames)
+            values[rows.number] = found[rows.structure, rows.place]
+        if has_shift(params):
+            energies = self._rows.kind == 0
+            values[energies] += self._shift(params)[self._rows.structure[energies]]
+        return values
+
+    def pulled(
+        self,
+        potential: Potential,
+        space: Space,
+        u: np.ndarray,
+        memory: tuple[np.ndarray, ...],
+        weigh: Weigh,
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+        params, pull = jax.vjp(space.params, u)
+        values = self.values(potential, space, u)
+        weights = weigh(values)
+        by_params = []
+        for rows, group in self._numbers(potential, params):
+            padded = np.zeros((len(group.places), prediction_size(group.frames)))
+            padded[rows.structure, rows.place] = weights[rows.number]
+            by_params.append(slope(potential, of_potential(params), padded, group.frames))
+        total = jax.tree.map(lambda *parts: sum(parts), *by_params)
+        if has_shift(params):
+            energies = self._rows.kind == 0
+            each = np.zeros(len(self.systems))
+            np.add.at(each, self._rows.structure[energies], weights[energies])
+            table = params[ENERGY_SHIFT]
+            total[ENERGY_SHIFT] = Table(self._share(table.keys) @ each, table.keys)
+        (gradient,) = pull(total)
+        return values, np.asarray(gradient), ()
 
     def part(self, name: str, places: Sequence[int]) -> Labelled:
         """Some of the structures."""
@@ -123,28 +184,34 @@ class Labelled(Target):
             self.energy, self.forces, self.stress,
         )  # fmt: skip
 
-    def _predicted(
-        self, potential: Potential, params: Any, tangents: Any
-    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Of each structure its prediction (1 + N d + d d,) and (..., k)."""
-        radius = reach(potential, params)
+    def _numbers(self, potential: Potential, params: Any) -> Iterator[tuple[_Numbers, Group]]:
+        """The groups of structures, and where their numbers stand in predictions and among all."""
+        radius = reach(potential, of_potential(params))
         key = (potential, radius)
         if key not in self._groups:
             self._groups.clear()
             self._groups[key] = grouped(potential, self.systems, radius)
-        found: dict[int, Any] = {}
+        k, at = self._rows.structure, self._rows.place
         for group in self._groups[key]:
-            found |= predicted(potential, params, tangents, group)
-        every = [found[k] for k in range(len(self.systems))]
-        return [v for v, _ in every], [j for _, j in every]
+            row = np.full(len(self.systems), -1)
+            row[list(group.places)] = np.arange(len(group.places))
+            mine = np.flatnonzero(row[k] >= 0)
+            size, d = prediction_size(group.frames), group.frames.positions.shape[2]
+            # Stresses come last, behind the forces on ghosts.
+            ghosts = size - d * d - 1 - d * group.frames.count[row[k[mine]]]
+            place = at[mine] + np.where(self._rows.kind[mine] == 2, ghosts, 0)
+            yield _Numbers(mine, row[k[mine]], place), group
 
     def _shift(self, params: Any) -> np.ndarray:
         """(..., S) the mean shift of the energy of each structure's particles."""
         table = params[ENERGY_SHIFT]
-        share = [
-            [s.species.count(name) / s.n_particles for s in self.systems] for name in table.keys
-        ]
-        return np.asarray(table.values) @ np.array(share)
+        return np.asarray(table.values) @ self._share(table.keys)
+
+    def _share(self, species: Sequence[str]) -> np.ndarray:
+        """(species, S) what part of each structure they are."""
+        return np.array(
+            [[s.species.count(name) / s.n_particles for s in self.systems] for name in species]
+        )
 
     @cached_property
     def _rows(self) -> _Rows:

@@ -26,6 +26,9 @@ from mdsens.system import System
 # displacement of a particle as a fraction of the distance between particles.
 _STRAIN, _DISPLACEMENT = 0.25, 0.4
 
+# Where forward derivatives by so many parameters per value are dearer than backward ones.
+_BACKWARD = 20
+
 States = Sequence[Configuration]
 Measure = Callable[[Potential, Any, Sequence[System]], tuple[jax.Array, States]]
 
@@ -101,8 +104,10 @@ class Measured(Target):
             places = [(s.positions, s.cell) for s in states]
             return found, jax.lax.stop_gradient((found, places))
 
-        # Forward: a relaxation is linearised once, and a tangent costs one more right-hand side.
-        jacobian, (found, places) = jax.jacfwd(values, has_aux=True)(jnp.asarray(u))
+        # A relaxation is linearised once; a parameter costs one more right-hand side forward, a value
+        # backward.
+        slope = jax.jacfwd if len(u) <= _BACKWARD * len(self.readings) else jax.jacrev
+        jacobian, (found, places) = slope(values, has_aux=True)(jnp.asarray(u))
         found, jacobian = np.asarray(found), np.asarray(jacobian)
         memory = tuple(np.asarray(x) for place in places for x in place)
         if not np.isfinite(found).all() or not np.isfinite(jacobian).all():

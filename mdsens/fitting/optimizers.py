@@ -17,8 +17,6 @@ from scipy import optimize
 
 from mdsens.fitting.problem import Evaluation, Problem
 
-LOSSES = ("linear", "soft_l1", "huber", "cauchy")
-
 
 @dataclass(frozen=True)
 class Descent:
@@ -27,13 +25,11 @@ class Descent:
     Attributes:
         max_iterations: accepted steps.
         tolerance: relative change of chi^2 or of the parameters at which to stop.
-        loss: what is summed instead of r^2; "soft_l1", "huber" and "cauchy" forgive outliers.
         learning_rate: of adam, in u.
     """
 
     max_iterations: int = 100
     tolerance: float = 1e-10
-    loss: str = "linear"
     learning_rate: float = 1e-2
 
 
@@ -56,10 +52,10 @@ def levenberg_marquardt(problem: Problem, u: np.ndarray, how: Descent, tell: Tol
         steps += 1
         if steps > how.max_iterations:
             raise Stop(_too_many(how))
-        return here.jacobian
+        return cast(Any, here.jacobian)
 
     found = optimize.least_squares(
-        lambda u: problem(u).residuals, u, cast(Any, jacobian), problem.space.bounds(), loss=how.loss,
+        lambda u: problem(u).residuals, u, cast(Any, jacobian), problem.space.bounds(), loss=problem.loss,
         xtol=how.tolerance, ftol=how.tolerance, gtol=how.tolerance,
         max_nfev=20 * how.max_iterations,
     )  # fmt: skip
@@ -70,7 +66,7 @@ def levenberg_marquardt(problem: Problem, u: np.ndarray, how: Descent, tell: Tol
 def lbfgs(problem: Problem, u: np.ndarray, how: Descent, tell: Told) -> str:
     bounds: Any = optimize.Bounds(*cast(Any, problem.space.bounds()))
     found = optimize.minimize(
-        lambda u: loss_and_gradient(problem(u), how.loss), u, jac=True, method="L-BFGS-B",
+        lambda u: (problem(u).loss, problem(u).gradient), u, jac=True, method="L-BFGS-B",
         bounds=bounds, callback=lambda u: tell(problem(u)),
         options={"maxiter": how.max_iterations, "ftol": how.tolerance, "gtol": how.tolerance},
     )  # fmt: skip
@@ -85,11 +81,10 @@ def adam(problem: Problem, u: np.ndarray, how: Descent, tell: Told) -> str:
     for _ in range(how.max_iterations):
         here = problem(u)
         tell(here)
-        value, gradient = loss_and_gradient(here, how.loss)
-        if abs(before - value) <= how.tolerance * value:
+        if abs(before - here.loss) <= how.tolerance * here.loss:
             return ""
-        step, state = rule.update(gradient, state)
-        u, before = np.clip(u + np.asarray(step), lower, upper), value
+        step, state = rule.update(here.gradient, state)
+        u, before = np.clip(u + np.asarray(step), lower, upper), here.loss
     tell(problem(u))
     return _too_many(how)
 
@@ -98,31 +93,6 @@ OPTIMIZERS: dict[str, Optimizer] = {
     "levenberg_marquardt": levenberg_marquardt,
     "lbfgs": lbfgs,
     "adam": adam,
-}
-
-
-def loss_and_gradient(at: Evaluation, loss: str) -> tuple[float, np.ndarray]:
-    """1/2 sum_i rho(r_i^2) and its derivative by u (k,), rho as in scipy.optimize.least_squares."""
-    z = at.residuals**2
-    rho, slope = _RHO[loss](z)
-    return 0.5 * float(np.sum(rho)), at.jacobian.T @ (slope * at.residuals)
-
-
-def _soft_l1(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    root = np.sqrt(1.0 + z)
-    return 2.0 * (root - 1.0), 1.0 / root
-
-
-def _huber(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    root = np.sqrt(np.maximum(z, 1.0))
-    return np.where(z <= 1.0, z, 2.0 * root - 1.0), 1.0 / root
-
-
-_RHO = {
-    "linear": lambda z: (z, np.ones_like(z)),
-    "soft_l1": _soft_l1,
-    "huber": _huber,
-    "cauchy": lambda z: (np.log1p(z), 1.0 / (1.0 + z)),
 }
 
 

@@ -78,8 +78,10 @@ class Posterior:
         return np.clip(self.u + (normal * deviations) @ directions, *self.space.bounds())
 
 
-def posterior(space: Space, at: Evaluation) -> Posterior:
-    """From the residuals at the best fit."""
+def posterior(space: Space, at: Evaluation) -> Posterior | None:
+    """From the residuals at the best fit; None without their derivatives."""
+    if at.jacobian is None:
+        return None
     freedom = len(at.residuals) - space.size
     inflation = max(1.0, at.chi2 / freedom) if freedom > 0 else 1.0
     return Posterior(space, at.u, at.jacobian, inflation)
@@ -119,7 +121,7 @@ def sampled(
     rows = []
     for u in knowledge.draws(count, seed):
         try:
-            rows.append(target.evaluate(potential, knowledge.space, u, ()).values)
+            rows.append(target.values(potential, knowledge.space, u))
         except MdsensError:
             rows.append(np.full(len(target.wanted), np.nan))
     return np.array(rows)

@@ -79,33 +79,52 @@ def grouped(potential: Potential, systems: Sequence[System], radius: float) -> l
     ]
 
 
-def predicted(
-    potential: Potential, params: Any, tangents: Any, group: Group
-) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """By place: energy per particle, forces and stress as one array (1 + N d + d d,), and its
-    derivatives along each of k tangents (1 + N d + d d, k)."""
-    values, slopes = _predicted(potential, params, tangents, group.frames)
-    values, slopes = np.asarray(values), np.asarray(slopes)
-    d = group.frames.positions.shape[2]
-    found = {}
-    for row, (k, n) in enumerate(zip(group.places, group.frames.count, strict=True)):
-        kept = np.r_[: 1 + n * d, values.shape[1] - d * d : values.shape[1]]
-        found[k] = values[row, kept], slopes[row][:, kept].T
-    return found
+def prediction_size(frames: Frames) -> int:
+    """P = 1 + N d + d d: energy per particle, forces, stress."""
+    _, n, d = frames.positions.shape
+    return 1 + n * d + d * d
+
+
+def predictions(potential: Potential, params: Any, frames: Frames) -> np.ndarray:
+    """(S, P) what the potential says of every structure."""
+    return np.asarray(_predictions(potential, params, frames))
+
+
+def slopes(potential: Potential, params: Any, tangents: Any, frames: Frames) -> np.ndarray:
+    """(S, k, P) its derivatives along each of k tangents, in forward mode."""
+    return np.asarray(_slopes(potential, params, tangents, frames))
+
+
+def slope(potential: Potential, params: Any, weights: np.ndarray, frames: Frames) -> Any:
+    """The derivative of the sum of all, weighted (S, P), by the parameters, in reverse mode."""
+    return jax.tree.map(np.asarray, _slope(potential, params, weights, frames))
 
 
 @partial(jax.jit, static_argnames="potential")
-def _predicted(
-    potential: Potential, params: Any, tangents: Any, frames: Frames
-) -> tuple[jax.Array, jax.Array]:
-    def one(frame: Frames) -> tuple[jax.Array, jax.Array]:
+def _predictions(potential: Potential, params: Any, frames: Frames) -> jax.Array:
+    return jax.lax.map(
+        lambda frame: _prediction(potential, params, frame), frames, batch_size=_AT_ONCE
+    )
+
+
+@partial(jax.jit, static_argnames="potential")
+def _slopes(potential: Potential, params: Any, tangents: Any, frames: Frames) -> jax.Array:
+    def one(frame: Frames) -> jax.Array:
         def of(p: Any) -> jax.Array:
             return _prediction(potential, p, frame)
 
-        value = of(params)
-        return value, jax.vmap(lambda t: jax.jvp(of, (params,), (t,))[1])(tangents)
+        return jax.vmap(lambda t: jax.jvp(of, (params,), (t,))[1])(tangents)
 
     return jax.lax.map(one, frames, batch_size=_AT_ONCE)
+
+
+@partial(jax.jit, static_argnames="potential")
+def _slope(potential: Potential, params: Any, weights: jax.Array, frames: Frames) -> Any:
+    def one(row: tuple[jax.Array, Frames]) -> Any:
+        return jax.grad(lambda p: row[0] @ _prediction(potential, p, row[1]))(params)
+
+    each = jax.lax.map(one, (weights, frames), batch_size=_AT_ONCE)
+    return jax.tree.map(lambda x: jnp.sum(x, axis=0), each)
 
 
 def _prediction(potential: Potential, params: Any, frame: Frames) -> jax.Array:
@@ -160,7 +179,7 @@ def _list(
     if potential.uses_sites:
         here = (positions, pairs.reference_cell)
         most = int(most_neighbors(pairs, *here, radius))
-        pairs = tabulated(pairs, *here, radius, places_for(most))
+        pairs = tabulated(pairs, *here, radius, places_for(most, size))
     return jax.tree.map(np.asarray, pairs)
 
 

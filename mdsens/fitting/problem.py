@@ -12,15 +12,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from mdsens.errors import InputError, MdsensError
+from mdsens.fitting.losses import loss_of, slope_of
 from mdsens.fitting.space import Space
-from mdsens.fitting.targets import Outcome, Target, rows_of
+from mdsens.fitting.targets import Target, rows_of
 from mdsens.potentials import Potential
 
 _WORSE, _PER_STEP = 3.0, 10.0
+
+
+# Up to so many free parameters, derivatives of every residual are kept.
+MANY = 300
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,20 +36,32 @@ class Evaluation:
     Attributes:
         u: (k,) where.
         residuals: (m,) of all targets and priors.
-        jacobian: (m, k) by u.
+        loss: what goes down, 1/2 sum rho(r^2).
+        gradient: (k,) d loss / d u.
+        jacobian: (m, k) of the residuals by u; None where k is large.
         failures: why targets could not be evaluated, by name.
         memories: what each target remembers.
     """
 
     u: np.ndarray
     residuals: np.ndarray
-    jacobian: np.ndarray
+    loss: float
+    gradient: np.ndarray
+    jacobian: np.ndarray | None
     failures: Mapping[str, str]
     memories: tuple[tuple[np.ndarray, ...], ...]
 
     @property
     def chi2(self) -> float:
         return float(self.residuals @ self.residuals)
+
+
+class _Rows(NamedTuple):
+    """Residuals of one target, their share of the gradient, and their derivatives, where kept."""
+
+    residuals: np.ndarray
+    gradient: np.ndarray
+    jacobian: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -59,6 +77,7 @@ class Problem:
     """A potential, what is free in it, and what it should meet.
 
     Attributes:
+        loss: one of LOSSES.
         history: evaluations of a run that was interrupted, in their order; they are not done again.
         record: called with each new one.
     """
@@ -66,6 +85,7 @@ class Problem:
     potential: Potential
     space: Space
     targets: Sequence[Target]
+    loss: str = "linear"
     history: Sequence[Evaluation] = ()
     record: Callable[[Evaluation], None] = lambda evaluation: None
     _known: dict[bytes, Evaluation] = field(default_factory=dict, repr=False)
@@ -105,47 +125,86 @@ class Problem:
                 self._memories[k] = old.memories[k]
         return old
 
+    @property
+    def dense(self) -> bool:
+        """Whether derivatives of every residual are kept."""
+        return self.space.size <= MANY
+
     def _evaluated(self, u: np.ndarray) -> Evaluation:
         rows, failures = [], {}
         for k, target in enumerate(self.targets):
             try:
-                found = target.evaluate(self.potential, self.space, u, self._memories[k])
+                found, memory = self._found(target, u, self._memories[k])
             except MdsensError as error:
                 if k not in self._sound:
                     raise type(error)(f"fit: {target.name}, at the start: {error}") from error
                 failures[target.name] = str(error)
                 rows.append(self._penalty(self._sound[k], u))
             else:
-                rows.append(weighted(target, found))
-                self._sound[k], self._memories[k] = _Sound(u, rows[-1][0]), found.memory
+                rows.append(found)
+                self._sound[k], self._memories[k] = _Sound(u, found.residuals), memory
         rows.append(self._priors(u))
-        r, jacobian = (np.concatenate(column) for column in zip(*rows, strict=True))
-        return Evaluation(u, r, jacobian, failures, tuple(self._memories))
+        r = np.concatenate([x.residuals for x in rows])
+        kept = [x.jacobian for x in rows if x.jacobian is not None]
+        return Evaluation(
+            u, r, loss_of(r, self.loss), np.sum([x.gradient for x in rows], axis=0),
+            np.concatenate(kept) if self.dense else None, failures, tuple(self._memories),
+        )  # fmt: skip
 
-    def _penalty(self, sound: _Sound, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _found(
+        self, target: Target, u: np.ndarray, memory: tuple[np.ndarray, ...]
+    ) -> tuple[_Rows, tuple[np.ndarray, ...]]:
+        if self.dense:
+            found = target.evaluate(self.potential, self.space, u, memory)
+            rows = self._rows(
+                residuals(target, found.values), found.jacobian / target.sigma[:, None]
+            )
+            return rows, found.memory
+
+        def weigh(values: np.ndarray) -> np.ndarray:
+            return slope_of(residuals(target, values), self.loss) / target.sigma
+
+        values, gradient, memory = target.pulled(self.potential, self.space, u, memory, weigh)
+        return _Rows(residuals(target, values), gradient, None), memory
+
+    def _rows(self, r: np.ndarray, jacobian: np.ndarray) -> _Rows:
+        return _Rows(r, jacobian.T @ slope_of(r, self.loss), jacobian)
+
+    def _penalty(self, sound: _Sound, u: np.ndarray) -> _Rows:
         step = u - sound.u
         length = float(np.linalg.norm(step))
         # A target that was met exactly still has to be left alone.
         size = np.maximum(np.abs(sound.residuals), 1.0)
-        slope = step / length if length > 0.0 else step
-        return size * (_WORSE + _PER_STEP * length), _PER_STEP * np.outer(size, slope)
+        r = size * (_WORSE + _PER_STEP * length)
+        away = _PER_STEP * (step / length if length > 0.0 else step)
+        if self.dense:
+            return self._rows(r, np.outer(size, away))
+        return _Rows(r, (size @ slope_of(r, self.loss)) * away, None)
 
-    def _priors(self, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        space = self.space
-        mean, deviation = space.priors.T
-        there = np.isfinite(deviation)
-        r = ((np.asarray(space.theta(u)) - mean) / deviation)[there]
-        return r, (np.diag(space.slope(u)) / deviation[:, None])[there]
+    def _priors(self, u: np.ndarray) -> _Rows:
+        mean, deviation = self.space.priors.T
+        there = np.flatnonzero(np.isfinite(deviation))
+        r = ((np.asarray(self.space.theta(u)) - mean) / deviation)[there]
+        slope = (self.space.slope(u) / deviation)[there]
+        jacobian = None
+        if self.dense:
+            jacobian = np.zeros((len(there), self.space.size))
+            jacobian[np.arange(len(there)), there] = slope
+        gradient = np.zeros(self.space.size)
+        gradient[there] = slope * slope_of(r, self.loss)
+        return _Rows(r, gradient, jacobian)
 
 
-def weighted(target: Target, found: Outcome) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals (m,) and their derivatives (m, k)."""
-    r = (found.values - target.wanted) / target.sigma
-    return r, found.jacobian / target.sigma[:, None]
+def residuals(target: Target, values: np.ndarray) -> np.ndarray:
+    """(m,) how many sigma the values are off."""
+    return (values - target.wanted) / target.sigma
 
 
 def check_identifiable(problem: Problem, at: Evaluation) -> None:
-    """Raise InputError for targets that no free parameter moves, and parameters that move nothing."""
+    """Raise InputError for targets that no free parameter moves, and parameters that move nothing;
+    of many parameters it is not known."""
+    if at.jacobian is None:
+        return
     for target, rows in zip(problem.targets, rows_of(problem.targets), strict=True):
         if target.name not in at.failures and not np.any(at.jacobian[rows]):
             raise InputError(

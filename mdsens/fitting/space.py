@@ -92,10 +92,12 @@ class Space:
         """All parameters, as a differentiable function of u (k,)."""
         theta = self.theta(u)
         leaves, structure = jax.tree.flatten(self.base)
-        for (leaf, entry), value in zip(self._places, theta, strict=True):
-            leaves[leaf] = _with_entry(leaves[leaf], entry, value)
+        owner, entry = np.array(self._places).T
+        for leaf in np.unique(owner):
+            mine = owner == leaf
+            leaves[leaf] = _with_entries(leaves[leaf], entry[mine], theta[mine])
         for (leaf, entry), (source, at), factor in self._ties:
-            leaves[leaf] = _with_entry(leaves[leaf], entry, factor * leaves[source].ravel()[at])
+            leaves[leaf] = _with_entries(leaves[leaf], entry, factor * leaves[source].ravel()[at])
         return jax.tree.unflatten(structure, leaves)
 
     def without(self, k: int, theta: np.ndarray) -> Space:
@@ -167,8 +169,8 @@ def space(params: Any, free: Mapping[str, Free | Tied]) -> Space:
     )  # fmt: skip
 
 
-def _with_entry(leaf: jax.Array, entry: int, value: jax.Array) -> jax.Array:
-    return leaf.ravel().at[entry].set(value).reshape(leaf.shape)
+def _with_entries(leaf: jax.Array, entries: Any, values: jax.Array) -> jax.Array:
+    return leaf.ravel().at[entries].set(values).reshape(leaf.shape)
 
 
 def _names(params: Any) -> dict[str, tuple[int, tuple[str, ...] | None]]:

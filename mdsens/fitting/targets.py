@@ -6,7 +6,7 @@ r_i = (value_i(theta) - wanted_i) / sigma_i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -30,6 +30,10 @@ class Outcome:
     values: np.ndarray
     jacobian: np.ndarray
     memory: tuple[np.ndarray, ...] = ()
+
+
+# From values (m,) to the derivative of a sum by each of them (m,).
+Weigh = Callable[[np.ndarray], np.ndarray]
 
 
 class Target(ABC):
@@ -68,6 +72,22 @@ class Target(ABC):
         Raises:
             MdsensError: there are none, for a reason that is told.
         """
+
+    def values(self, potential: Potential, space: Space, u: np.ndarray) -> np.ndarray:
+        """(m,) the values alone."""
+        return self.evaluate(potential, space, u, ()).values
+
+    def pulled(
+        self,
+        potential: Potential,
+        space: Space,
+        u: np.ndarray,
+        memory: tuple[np.ndarray, ...],
+        weigh: Weigh,
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+        """Values (m,), the derivative of their weighted sum by u (k,), and the memory."""
+        found = self.evaluate(potential, space, u, memory)
+        return found.values, found.jacobian.T @ weigh(found.values), found.memory
 
 
 def rows_of(targets: Sequence[Target]) -> list[slice]:

@@ -1,6 +1,7 @@
 """Potentials: energies with explicit, differentiable parameters."""
 
 from mdsens.potentials.base import Blocks, LocalHessian, Potential, Squares, Sum
+from mdsens.potentials.behler_parrinello import BehlerParrinello
 from mdsens.potentials.eam import EAM
 from mdsens.potentials.edip import EDIP
 from mdsens.potentials.ionic import BKS, Buckingham
@@ -18,6 +19,7 @@ __all__ = [
     "EAM",
     "EDIP",
     "WCA",
+    "BehlerParrinello",
     "Blocks",
     "Buckingham",
     "EAMZhou",

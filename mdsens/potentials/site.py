@@ -14,7 +14,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,12 +22,15 @@ import jax.numpy as jnp
 from mdsens.errors import InputError
 from mdsens.neighbors import Pairs, Surroundings, even, mapped, surroundings
 from mdsens.parameters import Table, triple_index
-from mdsens.potentials.base import Blocks, LocalHessian, Params
+from mdsens.potentials.base import Blocks, LocalHessian, Params, Potential
 from mdsens.potentials.described import Described
 from mdsens.potentials.mixing import check_complete, plain
 
 # Angles, wanted or not, of as many atoms as are worked on at a time.
 _ANGLES = 2**16
+
+
+AtomEnergy = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 class Site(NamedTuple):
@@ -51,9 +53,8 @@ class Site(NamedTuple):
     triple: dict[str, jax.Array]
 
 
-@dataclass(frozen=True)
-class SitePotential(Described):
-    """Base of potentials with angles; a subclass gives `site_energy` and `range`."""
+class Sites(Potential):
+    """Base of potentials that are sums over atoms; a subclass gives `atom_energy` and `cutoff`."""
 
     @property
     def uses_sites(self) -> bool:
@@ -64,31 +65,24 @@ class SitePotential(Described):
         return True
 
     @abstractmethod
-    def site_energy(self, site: Site) -> jax.Array:
-        """e of one atom, (); finite with finite derivatives for all distances > 0."""
-
-    @abstractmethod
-    def range(self, p: dict[str, jax.Array]) -> jax.Array:
-        """The distance beyond which two atoms do not interact, element by element."""
-
-    def cutoff(self, params: Params) -> jax.Array:
-        # Entries of a table belong together; a number belongs to all of them.
-        return jnp.max(self.range({name: jnp.asarray(plain(v)) for name, v in params.items()}))
+    def atom_energy(self, params: Params, neighbors: Pairs) -> AtomEnergy:
+        """The energy () of an atom from the vectors (K, d) to its neighbours, which of them are
+        there (K,), its own type and theirs (K,)."""
 
     def energy(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
     ) -> jax.Array:
-        energy = partial(self._energy_of, self._indexed(params, neighbors))
+        energy = self.atom_energy(params, neighbors)
         around = surroundings(neighbors, positions, cell)
         # Differentiated, a piece is made again rather than kept.
-        return jnp.sum(_of_sites(jax.checkpoint(energy, prevent_cse=False), around, neighbors))
+        return jnp.sum(of_sites(jax.checkpoint(energy, prevent_cse=False), around, neighbors))
 
     def gradient(
         self, params: Params, positions: jax.Array, cell: jax.Array, neighbors: Pairs
     ) -> jax.Array:
-        slopes = jax.grad(partial(self._energy_of, self._indexed(params, neighbors)))
+        slopes = jax.grad(self.atom_energy(params, neighbors))
         around = surroundings(neighbors, positions, cell)
-        pull = _of_sites(slopes, around, neighbors)
+        pull = of_sites(slopes, around, neighbors)
         n, k, d = pull.shape
         given = even(pull.reshape(n * k, d))
         received = jnp.zeros((n, given.shape[1])).at[around.particles.reshape(-1)].add(given)
@@ -99,8 +93,8 @@ class SitePotential(Described):
     ) -> LocalHessian:
         """d2 e_i / dr_ij dr_ik, of which the atom itself gets what keeps sums over all at zero."""
         around = surroundings(neighbors, positions, cell)
-        curvatures = jax.hessian(partial(self._energy_of, self._indexed(params, neighbors)))
-        by_neighbors = _of_sites(curvatures, around, neighbors)
+        curvatures = jax.hessian(self.atom_energy(params, neighbors))
+        by_neighbors = of_sites(curvatures, around, neighbors)
         # (N, K, d, K, d) -> (N, K + 1, K + 1, d, d), the atom itself first.
         h = by_neighbors.transpose(0, 1, 3, 2, 4)
         h = jnp.concatenate([-jnp.sum(h, 1, keepdims=True), h], 1)
@@ -114,21 +108,47 @@ class SitePotential(Described):
             ),
         )
 
-    def _energy_of(self, p, vectors, present, own, types) -> jax.Array:
-        r = jnp.sqrt(jnp.where(present, jnp.sum(vectors**2, axis=1), 1.0))
-        n = vectors / r[:, None]
-        others = present[:, None] & present[None, :] & ~jnp.eye(len(r), dtype=bool)
-        pair = {k: v[own, types, types] if v.ndim else v for k, v in p.items()}
-        triple = {k: v[own, types[:, None], types[None, :]] if v.ndim else v for k, v in p.items()}
-        return self.site_energy(Site(r, n @ n.T, present, others, pair, triple))
 
-    def _indexed(self, params: Params, neighbors: Pairs) -> dict[str, jax.Array]:
-        """Parameters as () or (T, T, T) by types."""
+@dataclass(frozen=True)
+class SitePotential(Sites, Described):
+    """Base of potentials with angles; a subclass gives `site_energy` and `range`."""
+
+    @abstractmethod
+    def site_energy(self, site: Site) -> jax.Array:
+        """e of one atom, (); finite with finite derivatives for all distances > 0."""
+
+    @abstractmethod
+    def range(self, p: dict[str, jax.Array]) -> jax.Array:
+        """The distance beyond which two atoms do not interact, element by element."""
+
+    def cutoff(self, params: Params) -> jax.Array:
+        # Entries of a table belong together; a number belongs to all of them.
+        return jnp.max(self.range({name: jnp.asarray(plain(v)) for name, v in params.items()}))
+
+    def atom_energy(self, params: Params, neighbors: Pairs) -> AtomEnergy:
         check_complete(self.entry, self.options, params)
-        return {name: _by_types(name, v, neighbors.type_names) for name, v in params.items()}
+        p = {name: _by_types(name, v, neighbors.type_names) for name, v in params.items()}
+
+        def of(vectors: Any, present: Any, own: Any, types: Any) -> jax.Array:
+            r, cosine, others = geometry(vectors, present)
+            pair = {k: v[own, types, types] if v.ndim else v for k, v in p.items()}
+            triple = {
+                k: v[own, types[:, None], types[None, :]] if v.ndim else v for k, v in p.items()
+            }
+            return self.site_energy(Site(r, cosine, present, others, pair, triple))
+
+        return of
 
 
-def _of_sites(function: Callable[..., Any], around: Surroundings, neighbors: Pairs) -> Any:
+def geometry(vectors: Any, present: Any) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Distances (K,), some positive number where nobody is, cosines (K, K) of the angles between two
+    neighbours, and where both are there and are different (K, K)."""
+    r = jnp.sqrt(jnp.where(present, jnp.sum(vectors**2, axis=1), 1.0))
+    n = vectors / r[:, None]
+    return r, n @ n.T, present[:, None] & present[None, :] & ~jnp.eye(len(r), dtype=bool)
+
+
+def of_sites(function: Callable[..., Any], around: Surroundings, neighbors: Pairs) -> Any:
     """(N, ...) function(vectors, present, own type, types) of every atom."""
     types = jnp.asarray(neighbors.types)
     rows = (around.vectors, around.present, types, types[around.particles])
