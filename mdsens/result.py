@@ -18,12 +18,13 @@ class Derivative:
 
     Attributes:
         value: observable shape + parameter shape; for positions (parameter shape) + (N, d).
-        mode: "forward", "adjoint" or "envelope".
+        mode: "forward", "adjoint" or "envelope"; "covariance" in an ensemble.
         units: of the value.
         keys: the keys of a table parameter, else None.
         solve_residual: true relative residual of the linear solve behind it (0 for envelope).
         derivative_error: estimated error relative to the value; to the scale max(|o|, |do/dx| times a
             particle spacing) / |parameter| where the value is zero but for round-off.
+        error: of an average, one standard deviation, in the shape of the value; else None.
     """
 
     value: np.ndarray
@@ -32,6 +33,7 @@ class Derivative:
     keys: tuple[str, ...] | None = None
     solve_residual: float = 0.0
     derivative_error: float = 0.0
+    error: np.ndarray | None = None
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         """The value, so that np.asarray(result.sensitivity[observable][parameter]) is the array."""
@@ -75,19 +77,47 @@ class Certificate:
 
 
 @dataclass(frozen=True, eq=False)
+class EnsembleCertificate:
+    """Why averages and their errors can be trusted.
+
+    Attributes:
+        converged: equilibrium, temperature and time step are as they should be.
+        samples: of all walkers, in equilibrium.
+        discarded: samples of each walker before that.
+        effective_samples: independent ones, of the estimate that has the fewest.
+        temperature, temperature_error: kinetic, over the target.
+        drift: of the conserved quantity per step and degree of freedom, in k_B T.
+        dtype: of all arithmetic.
+        outcome: a sentence.
+    """
+
+    converged: bool
+    samples: int
+    discarded: int
+    effective_samples: float
+    temperature: float
+    temperature_error: float
+    drift: float
+    dtype: str
+    outcome: str
+
+
+@dataclass(frozen=True, eq=False)
 class Result:
     """State, parameters, observables, derivatives and certificate of one computation.
 
     Attributes:
-        system: the relaxed configuration (NumPy positions and cell).
+        system: the relaxed configuration (NumPy positions and cell); of an ensemble, the last sample of
+            the first walker.
         potential: its kind.
         parameters: the values used, by name.
         observables: values by name.
         observable_units: by name.
         parameter_units: by name.
         sensitivity: sensitivity[observable][parameter]; empty where undefined.
-        certificate: see Certificate.
+        certificate: see Certificate; of an ensemble an EnsembleCertificate.
         provenance: versions, device, minimizer, steps, wall times (wall_relax_s, ...).
+        observable_errors: of averages, one standard deviation, by name; else empty.
     """
 
     system: System
@@ -97,8 +127,9 @@ class Result:
     observable_units: Mapping[str, str]
     parameter_units: Mapping[str, str]
     sensitivity: Mapping[str, Mapping[str, Derivative]]
-    certificate: Certificate
+    certificate: Certificate | EnsembleCertificate
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    observable_errors: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def positions(self) -> np.ndarray:

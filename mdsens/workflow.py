@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mdsens.catalogue import OBSERVABLES, PotentialEntry
+from mdsens.catalogue import AVERAGES, OBSERVABLES, PotentialEntry
 from mdsens.errors import DerivativeUndefined, InputError, MdsensError, NotConverged
 from mdsens.files import atomic
 from mdsens.io import spec, structures
@@ -94,10 +94,15 @@ def require_derivatives(job: Job) -> None:
             f"{job.spec.path}: sensitivity.wrt: empty, so there is nothing to verify; "
             "name the parameters to differentiate by"
         )
+    if job.spec.tables.ensemble is not None:
+        raise InputError(
+            f"{job.spec.path}: ensemble: verify relaxes again, which says nothing about averages; run "
+            "at other parameters and compare"
+        )
 
 
 def run(job: Job, output: str | Path, progress: Progress | None = None) -> Result:
-    """Relax, measure, differentiate, and write the result file.
+    """Relax (or sample an ensemble), measure, differentiate, and write the result file.
 
     Where there is no derivative the file still holds state and certificate.
 
@@ -107,6 +112,9 @@ def run(job: Job, output: str | Path, progress: Progress | None = None) -> Resul
         InputError: the configuration turned out not to be computable.
     """
     from mdsens.io.results import write_result
+
+    if job.spec.tables.ensemble is not None:
+        return _run_ensemble(job, Path(output), progress)
 
     def write(result: Result) -> None:
         text, overrides = job.spec.text, job.spec.overrides
@@ -122,6 +130,23 @@ def run(job: Job, output: str | Path, progress: Progress | None = None) -> Resul
         sentence = f"{error}; state and certificate are in {output}"
         raise type(error)(sentence, error.result) from error
     write(result)
+    return result
+
+
+def _run_ensemble(job: Job, output: Path, progress: Progress | None) -> Result:
+    from mdsens.io.results import write_result
+    from mdsens.sampling import sample
+
+    atomic.check_writable(output)
+    folder = output.with_name(f"{output.stem}.trajectory")
+    tables, potential = job.spec.tables, _potential(job)
+    try:
+        result = sample(
+            tables, potential, job.parameters, job.system, folder, job.structure_hash, progress
+        )
+    except MdsensError as error:
+        raise type(error)(f"{job.spec.path}: {error}") from error
+    write_result(result, output, job.spec.text, job.structure_hash, job.spec.overrides)
     return result
 
 
@@ -216,17 +241,28 @@ def _check_combination(tables: spec.RunTables, system: System) -> None:
             f'relax.cell: "{tables.relax.cell}" needs a cell that is periodic in every direction, '
             f'but pbc is "{pbc}"; use "fixed"'
         )
+    if tables.ensemble is not None:
+        _check_ensemble(tables.ensemble, system, periodic)
+    known = OBSERVABLES if tables.ensemble is None else AVERAGES
     for name in tables.sensitivity.observables:
         where = f"sensitivity.observables: {name}"
-        if OBSERVABLES[name].needs_volume and not periodic:
+        if known[name].needs_volume and not periodic:
             raise InputError(
                 f'{where} needs a cell that is periodic in every direction, but pbc is "{pbc}"; '
                 "leave it out"
             )
-        if OBSERVABLES[name].needs_contacts and not tables.potential.entry.knows_contacts:
+        if known[name].needs_contacts and not tables.potential.entry.knows_contacts:
             raise InputError(
                 f"{where} needs contacts, which {tables.potential.kind} does not know; leave it out"
             )
+
+
+def _check_ensemble(ensemble: spec.EnsembleTable, system: System, periodic: bool) -> None:
+    if ensemble.kind == "npt" and (not periodic or any(system.fixed)):
+        raise InputError(
+            "ensemble.kind: npt needs a cell that is periodic in every direction and no fixed "
+            "particles; use nvt"
+        )
 
 
 def _check_coincidence(system: System) -> None:

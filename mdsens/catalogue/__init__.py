@@ -15,12 +15,13 @@ from mdsens.catalogue.entries import (
 from mdsens.catalogue.ions import IONS
 from mdsens.catalogue.metals import METALS
 from mdsens.catalogue.methods import CELL_MODES, ENSEMBLES, MINIMIZERS, SOLVERS, THERMOSTATS
-from mdsens.catalogue.observables import OBSERVABLES
+from mdsens.catalogue.observables import AVERAGES, OBSERVABLES
 from mdsens.catalogue.pairs import PAIRS
 
 POTENTIALS: dict[str, PotentialEntry] = {e.kind: e for e in (*PAIRS, *ANGLES, *IONS, *METALS)}
 
 __all__ = [
+    "AVERAGES",
     "CELL_MODES",
     "ENSEMBLES",
     "MINIMIZERS",

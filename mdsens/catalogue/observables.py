@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mdsens.catalogue.entries import ObservableEntry
 
+# Of a state at rest.
 OBSERVABLES: dict[str, ObservableEntry] = {
     e.name: e
     for e in (
@@ -69,3 +70,33 @@ OBSERVABLES: dict[str, ObservableEntry] = {
         ),
     )
 }
+
+# Of an ensemble, see [ensemble].
+AVERAGES: dict[str, ObservableEntry] = {
+    e.name: e
+    for e in (
+        ObservableEntry("energy", "mean potential energy", 1, 0),
+        ObservableEntry("pressure", "mean pressure, kinetic part included", 1, 0, -1, needs_volume=True),
+        ObservableEntry(
+            "stress", "mean stress, kinetic part included, positive in tension", 1, 0, -1,
+            shape="(d, d)", needs_volume=True,
+        ),
+        ObservableEntry("volume", "mean volume of the cell (area in 2D)", 0, 0, 1, needs_volume=True),
+        ObservableEntry("density", "mean number of particles per volume", 0, 0, -1, needs_volume=True),
+        ObservableEntry(
+            "mean_square_displacement",
+            "of each particle from its place in the structure file; for crystals",
+            0, 2, shape="(N,)",
+        ),
+        ObservableEntry("heat_capacity", "C_V, or C_P at constant pressure, in k_B", 0, 0),
+        ObservableEntry(
+            "compressibility", "-(dV/dP)/V at constant temperature; npt only", -1, 0, 1,
+            needs_volume=True,
+        ),
+        ObservableEntry(
+            "elastic_tensor",
+            "isothermal d(stress)/d(strain) (Birch coefficients), v = d(d+1)/2; nvt only",
+            1, 0, -1, "(v, v)", needs_volume=True,
+        ),
+    )
+}  # fmt: skip

@@ -7,7 +7,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mdsens.catalogue import MINIMIZERS, OBSERVABLES, POTENTIALS, Parameter, PotentialEntry
+from mdsens.catalogue import (
+    AVERAGES,
+    MINIMIZERS,
+    OBSERVABLES,
+    POTENTIALS,
+    Parameter,
+    PotentialEntry,
+)
 from mdsens.cli.console import console, plain_table
 from mdsens.units import NUMBER, Dimension, label
 
@@ -29,6 +36,12 @@ def print_observables() -> None:
         unit = label("metal", entry.dimension(3))
         table.add_row(entry.name, unit, entry.shape, Text(entry.meaning + note))
     console().print(table)
+    averages = plain_table("average, with [ensemble]", "unit (3D)", "shape", "meaning")
+    for entry in AVERAGES.values():
+        unit = label("metal", entry.dimension(3))
+        averages.add_row(entry.name, unit, entry.shape, Text(entry.meaning))
+    console().print()
+    console().print(averages)
 
 
 def print_minimizers() -> None:

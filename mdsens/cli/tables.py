@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mdsens.cli.console import console, plain_table
 from mdsens.parameters import Table
-from mdsens.result import Certificate, Derivative, Result
+from mdsens.result import Certificate, Derivative, EnsembleCertificate, Result
 from mdsens.sweeps.status import Status
 from mdsens.system import System
 
@@ -53,7 +53,10 @@ def print_verification(rows: Sequence[Any]) -> None:
 
 def as_json(result: Result) -> str:
     """A result as JSON; arrays of more than a few entries by their range."""
-    certificate = {**vars(result.certificate), "rattlers": result.certificate.rattlers}
+    certificate = dict(vars(result.certificate))
+    if isinstance(result.certificate, Certificate):
+        certificate["rattlers"] = result.certificate.rattlers
+    errors = result.observable_errors
     told = {
         "potential": result.potential,
         "particles": result.system.n_particles,
@@ -63,7 +66,7 @@ def as_json(result: Result) -> str:
             for name, value in result.parameters.items()
         },
         "observables": {
-            name: _summary(value, result.observable_units[name])
+            name: _summary(value, result.observable_units[name]) | _error(errors.get(name))
             for name, value in result.observables.items()
         },
         "sensitivity": {
@@ -71,8 +74,7 @@ def as_json(result: Result) -> str:
                 name: {
                     **_summary(d.value, d.units, d.keys),
                     "mode": d.mode,
-                    "solve_residual": d.solve_residual,
-                    "derivative_error": d.derivative_error,
+                    **_accuracy(d),
                 }
                 for name, d in derivatives.items()
             }
@@ -82,6 +84,20 @@ def as_json(result: Result) -> str:
         "provenance": result.provenance,
     }
     return json.dumps(_finite(told), indent=2, default=_as_list, allow_nan=False)
+
+
+def _accuracy(d: Derivative) -> dict[str, Any]:
+    if d.error is not None:
+        return _error(d.error)
+    return {"solve_residual": d.solve_residual, "derivative_error": d.derivative_error}
+
+
+def _error(error: np.ndarray | None) -> dict[str, Any]:
+    """One standard deviation; of a large array the largest."""
+    if error is None:
+        return {}
+    small = np.size(error) <= JSON_VALUES
+    return {"error": np.asarray(error).tolist() if small else float(np.max(error))}
 
 
 def _finite(value: Any) -> Any:
@@ -145,15 +161,19 @@ def _value_words(value: np.ndarray | Table) -> str:
 def _print_observables(out: Console, result: Result) -> None:
     if not result.observables:
         return
-    table = plain_table("observable", "value", "unit", numbers=("value",))
+    told = ("error",) if result.observable_errors else ()
+    table = plain_table("observable", "value", *told, "unit", numbers=("value", *told))
     for name, value in result.observables.items():
         if name == "positions":
             continue
         array = np.asarray(value)
-        rows = [array] if array.ndim < 2 or array.size > 36 else list(array)
-        for k, row in enumerate(rows):
+        error = np.asarray(result.observable_errors.get(name, np.zeros_like(array)))
+        whole = array.ndim < 2 or array.size > 36
+        rows = [(array, error)] if whole else zip(array, error, strict=True)
+        for k, (row, off) in enumerate(rows):
             unit = result.observable_units[name] if k == 0 else ""
-            table.add_row(name if k == 0 else "", Text(_numbers(row)), unit)
+            bars = (Text(_bars(off)),) if told else ()
+            table.add_row(name if k == 0 else "", Text(_numbers(row)), *bars, unit)
     out.print()
     out.print(table)
 
@@ -163,6 +183,12 @@ def _numbers(array: np.ndarray) -> str:
         return f"{array.min():.10g} to {array.max():.10g}"
     digits = 10 if array.size <= 3 else 6
     return "  ".join(f"{x + 0.0:.{digits}g}" for x in np.atleast_1d(array))  # no -0
+
+
+def _bars(errors: np.ndarray) -> str:
+    if errors.size > 9:
+        return f"{errors.min():.2g} to {errors.max():.2g}"
+    return "  ".join(f"{x:.2g}" for x in np.atleast_1d(errors))
 
 
 def _print_sensitivity(out: Console, result: Result) -> None:
@@ -180,12 +206,13 @@ def _print_sensitivity(out: Console, result: Result) -> None:
 
 def _derivative_rows(title: str, d: Derivative) -> list[tuple[str, ...]]:
     value = np.asarray(d.value)
-    error = f"{d.derivative_error:.0e}"
+    error = f"{d.derivative_error:.0e}" if d.error is None else _bars(d.error)
     if value.ndim == 0:
         return [(title, f"{float(value):.10g}", d.units, "", d.mode, error)]
     if d.keys is not None and value.ndim == 1:
-        rows = zip(d.keys, value, strict=True)
-        return [(f"{title}[{k}]", f"{v:.10g}", d.units, "", d.mode, error) for k, v in rows]
+        errors = [error] * len(value) if d.error is None else [_bars(e) for e in d.error]
+        rows = zip(d.keys, value, errors, strict=True)
+        return [(f"{title}[{k}]", f"{v:.10g}", d.units, "", d.mode, e) for k, v, e in rows]
     spread = f"{value.min():.4g} to {value.max():.4g}, norm {np.linalg.norm(value):.6g}"
     place = np.unravel_index(int(np.abs(value).argmax()), value.shape)
     return [(title, spread, d.units, _place_words(place, d), d.mode, error)]
@@ -203,6 +230,12 @@ def _place_words(place: tuple[Any, ...], d: Derivative) -> str:
 def _print_certificate(out: Console, result: Result) -> None:
     c, table = result.certificate, _rows()
     table.add_row("certificate", Text(c.outcome))
+    if isinstance(c, EnsembleCertificate):
+        _add_ensemble(table, c)
+        table.add_row("wall time", Text(_wall_words(result.provenance)))
+        out.print()
+        out.print(table)
+        return
     table.add_row("  minimum", Text(_minimum_words(c)))
     table.add_row("  removed", Text(_removed_words(c)))
     if result.sensitivity:
@@ -213,6 +246,15 @@ def _print_certificate(out: Console, result: Result) -> None:
         table.add_row("wall time", Text(times))
     out.print()
     out.print(table)
+
+
+def _add_ensemble(table: Any, c: EnsembleCertificate) -> None:
+    told = f"{c.temperature:.4f} +- {c.temperature_error:.4f} of the target"
+    table.add_row("  temperature", Text(told))
+    drift = f"{c.drift:.1e} k_B T per step and degree of freedom"
+    table.add_row("  drift", Text(drift))
+    fewest = f"at least {c.effective_samples:.0f} independent samples behind each number"
+    table.add_row("  errors", Text(f"one standard deviation; {fewest}; {c.discarded} discarded"))
 
 
 def _minimum_words(c: Certificate) -> str:
@@ -226,7 +268,7 @@ def _removed_words(c: Certificate) -> str:
 
 
 def _wall_words(provenance: Mapping[str, Any]) -> str:
-    names = ("relax", "sensitivity", "compile", "total")
+    names = ("relax", "simulate", "sensitivity", "compile", "total")
     times = [(n, provenance.get(f"wall_{n}_s")) for n in names]
     return ", ".join(f"{name} {float(t):.3g} s" for name, t in times if t is not None)
 

@@ -3,9 +3,10 @@
     /                attrs format, format_version, creator, created, potential
     /state           positions, cell, species, pbc, fixed, columns/<name>
     /parameters      <name>, attrs units, keys (of a table)
-    /observables     <name>, attrs units
-    /sensitivity     <observable>/<parameter>, attrs units, mode, solve_residual, derivative_error
-    /certificate     attrs; rattler_indices
+    /observables     <name>, attrs units; of an ensemble error, one standard deviation
+    /sensitivity     <observable>/<parameter>, attrs units, mode, solve_residual, derivative_error;
+                     of an ensemble error instead of these two
+    /certificate     attrs; rattler_indices; of an ensemble (format_version 2) attrs of its own
     /provenance      attrs; run_toml, structure_hash
 
 Every array of floats has `units`; every array of rank >= 1 has a checksum.
@@ -14,7 +15,7 @@ Every array of floats has `units`; every array of rank >= 1 has a checksum.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -27,14 +28,16 @@ import numpy as np
 
 from mdsens.io.hdf5 import Reader, Refused, as_text, opened, write_array, write_hdf5
 from mdsens.parameters import Table
-from mdsens.result import Certificate, Derivative, Result
+from mdsens.result import Certificate, Derivative, EnsembleCertificate, Result
 from mdsens.system import System
 from mdsens.units import LENGTH, label
 
 FORMAT = "mdsens"
-FORMAT_VERSION = 1
+# Of a state at rest, and of an ensemble; up to the latter is read.
+FORMAT_VERSION, FORMAT_VERSION_ENSEMBLE = 1, 2
 PACKAGES = ("mdsens", "jax", "jaxlib", "jax-md", "numpy", "scipy", "ase", "h5py")
 CERTIFICATE_ATTRIBUTES = tuple(f.name for f in fields(Certificate) if f.name != "rattler_indices")
+ENSEMBLE_ATTRIBUTES = tuple(f.name for f in fields(EnsembleCertificate))
 
 
 # Writing
@@ -89,7 +92,8 @@ def _ordered(parent: h5py.Group, name: str) -> h5py.Group:
 
 def _write_root(file: h5py.File, result: Result) -> None:
     file.attrs["format"] = FORMAT
-    file.attrs["format_version"] = FORMAT_VERSION
+    sampled = isinstance(result.certificate, EnsembleCertificate)
+    file.attrs["format_version"] = FORMAT_VERSION_ENSEMBLE if sampled else FORMAT_VERSION
     file.attrs["creator"] = f"mdsens {version('mdsens')}"
     file.attrs["created"] = datetime.now(UTC).isoformat(timespec="seconds")
     file.attrs["potential"] = result.potential
@@ -134,7 +138,9 @@ def _write_parameters(group: h5py.Group, result: Result) -> None:
 def _write_observables(group: h5py.Group, result: Result) -> None:
     for name, value in result.observables.items():
         data = np.asarray(value, dtype=np.float64)
-        write_array(group, name, data, result.observable_units[name])
+        dataset = write_array(group, name, data, result.observable_units[name])
+        if name in result.observable_errors:
+            dataset.attrs["error"] = result.observable_errors[name]
 
 
 def _write_sensitivity(group: h5py.Group, result: Result) -> None:
@@ -146,13 +152,19 @@ def _write_sensitivity(group: h5py.Group, result: Result) -> None:
             slab = (1, *value.shape[1:]) if observable == "positions" and value.ndim == 3 else None
             dataset = write_array(inner, name, value, derivative.units, slab, shuffle=True)
             dataset.attrs["mode"] = derivative.mode
-            dataset.attrs["solve_residual"] = float(derivative.solve_residual)
-            dataset.attrs["derivative_error"] = float(derivative.derivative_error)
+            if derivative.error is not None:
+                dataset.attrs["error"] = derivative.error
+            else:
+                dataset.attrs["solve_residual"] = float(derivative.solve_residual)
+                dataset.attrs["derivative_error"] = float(derivative.derivative_error)
             if derivative.keys is not None:
                 dataset.attrs["keys"] = list(derivative.keys)
 
 
-def _write_certificate(group: h5py.Group, certificate: Certificate) -> None:
+def _write_certificate(group: h5py.Group, certificate: Certificate | EnsembleCertificate) -> None:
+    if isinstance(certificate, EnsembleCertificate):
+        group.attrs.update(vars(certificate))
+        return
     for name in CERTIFICATE_ATTRIBUTES:
         group.attrs[name] = getattr(certificate, name)
     group.attrs["rattlers"] = certificate.rattlers
@@ -211,7 +223,15 @@ def _result(r: Reader) -> Result:
         sensitivity={o: _derivatives(r, o) for o in r.names("sensitivity")},
         certificate=certificate,
         provenance=_provenance(r),
+        observable_errors=dict(_errors(r, observables)),
     )
+
+
+def _errors(r: Reader, names: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
+    for name in names:
+        attributes = r.attributes(f"observables/{name}")
+        if "error" in attributes:
+            yield name, np.asarray(attributes["error"])
 
 
 def _check_format(r: Reader) -> None:
@@ -219,9 +239,9 @@ def _check_format(r: Reader) -> None:
     if attributes.get("format") != FORMAT:
         raise Refused("result: HDF5, but not of mdsens; name a file written by `mdsens run`")
     number = int(attributes["format_version"])
-    if number > FORMAT_VERSION:
+    if number > FORMAT_VERSION_ENSEMBLE:
         raise Refused(
-            f"result: format version {number}, this mdsens reads up to {FORMAT_VERSION}; "
+            f"result: format version {number}, this mdsens reads up to {FORMAT_VERSION_ENSEMBLE}; "
             "update mdsens"
         )
 
@@ -262,18 +282,24 @@ def _derivatives(r: Reader, observable: str) -> dict[str, Derivative]:
 
 def _derivative(r: Reader, place: str) -> Derivative:
     attributes = r.attributes(place)
+    value, mode, units = r.array(place), attributes["mode"], attributes["units"]
+    if "error" in attributes:
+        error = np.asarray(attributes["error"])
+        return Derivative(value, mode, units, _keys(attributes), error=error)
     return Derivative(
-        value=r.array(place),
-        mode=attributes["mode"],
-        units=attributes["units"],
+        value=value,
+        mode=mode,
+        units=units,
         keys=_keys(attributes),
         solve_residual=float(attributes["solve_residual"]),
         derivative_error=float(attributes["derivative_error"]),
     )
 
 
-def _certificate(r: Reader) -> Certificate:
+def _certificate(r: Reader) -> Certificate | EnsembleCertificate:
     attributes = r.attributes("certificate")
+    if int(r.attributes()["format_version"]) == FORMAT_VERSION_ENSEMBLE:
+        return EnsembleCertificate(**{name: attributes[name] for name in ENSEMBLE_ATTRIBUTES})
     values = {name: attributes[name] for name in CERTIFICATE_ATTRIBUTES}
     return Certificate(rattler_indices=r.array("certificate/rattler_indices"), **values)
 

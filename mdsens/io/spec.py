@@ -14,11 +14,14 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from mdsens.catalogue import (
+    AVERAGES,
     CELL_MODES,
+    ENSEMBLES,
     MINIMIZERS,
     OBSERVABLES,
     POTENTIALS,
     SOLVERS,
+    THERMOSTATS,
     PotentialEntry,
 )
 from mdsens.errors import InputError
@@ -85,12 +88,30 @@ class SensitivityTable(TomlTable):
     rtol: float = Field(default=1e-10, gt=0, lt=1)
 
 
+class EnsembleTable(TomlTable):
+    """[ensemble]: what to sample instead of a minimum; see mdsens.thermal.ensemble."""
+
+    kind: str = Field(description="name the ensemble: nve, nvt or npt")
+    temperature: float = Field(gt=0, description="give it, in kelvin (reduced: as k_B T)")
+    time_step: float = Field(gt=0, description="give it, in fs (reduced: in sqrt(m/energy) length)")
+    steps: int = Field(ge=1, lt=2**40, description="say how many, of every walker")
+    equilibration: int = Field(default=0, ge=0, lt=2**40)
+    stride: int = Field(default=50, ge=1, lt=2**31)
+    walkers: int = Field(default=1, ge=1, lt=2**20)
+    thermostat: str | None = None
+    relaxation: float | None = Field(default=None, gt=0)
+    pressure: float | None = None
+    barostat_relaxation: float | None = Field(default=None, gt=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+
 class RunTables(TomlTable):
     """All of a RUN.toml."""
 
     system: SystemTable = Field(description='add [system] with structure = "FILE"')
     potential: PotentialTable = Field(description='add [potential] with kind = "..."')
     relax: RelaxTable = RelaxTable()
+    ensemble: EnsembleTable | None = None
     sensitivity: SensitivityTable = SensitivityTable()
 
 
@@ -155,13 +176,55 @@ def _check_names(tables: RunTables) -> None:
             f"relax.pressure: {relax.pressure:g} has no effect while the cell is fixed; "
             'set relax.cell to "isotropic" or "full", or leave the pressure out'
         )
-    check_list("sensitivity.observables", sensitivity.observables, OBSERVABLES)
+    known = OBSERVABLES if tables.ensemble is None else AVERAGES
+    check_list("sensitivity.observables", sensitivity.observables, known)
     names = [p.name for p in active_parameters(potential.entry, potential.options)]
     check_list("sensitivity.wrt", sensitivity.wrt, names)
     check_name("sensitivity.solver", sensitivity.solver, SOLVERS)
     if sensitivity.positions and not sensitivity.wrt:
         raise InputError(
             "sensitivity.positions: true, but wrt is empty; name the parameters to differentiate by"
+        )
+
+    if tables.ensemble is not None:
+        _check_ensemble(tables, tables.ensemble)
+
+
+def _check_ensemble(tables: RunTables, ensemble: EnsembleTable) -> None:
+    """What the tables say of an ensemble against its kind."""
+    check_name("ensemble.kind", ensemble.kind, ENSEMBLES)
+    if ensemble.thermostat is not None:
+        check_name("ensemble.thermostat", ensemble.thermostat, THERMOSTATS)
+    if "relax" in tables.model_fields_set:
+        raise InputError(
+            "relax: an ensemble is sampled from the structure as it is; leave out [relax] or [ensemble]"
+        )
+    for key in {"positions", "solver", "rtol"} & tables.sensitivity.model_fields_set:
+        raise InputError(f"sensitivity.{key}: has no meaning in an ensemble; leave it out")
+    if ensemble.kind == "nve" and tables.sensitivity.wrt:
+        raise InputError(
+            "sensitivity.wrt: averages at constant energy have no derivatives; use nvt or npt, or wrt = []"
+        )
+    own = {"thermostat": "nvt", "pressure": "npt", "barostat_relaxation": "npt"}
+    for key, kind in own.items():
+        if getattr(ensemble, key) is not None and ensemble.kind != kind:
+            raise InputError(f"ensemble.{key}: has no effect in {ensemble.kind}; leave it out")
+    if ensemble.kind == "npt" and ensemble.pressure is None:
+        raise InputError("ensemble.pressure: missing; give the pressure of npt")
+    if ensemble.steps < ensemble.stride:
+        raise InputError(
+            f"ensemble.stride: {ensemble.stride} is more than the {ensemble.steps} steps, which leaves "
+            "no sample; lower it"
+        )
+    only = {"compressibility": "npt", "elastic_tensor": "nvt"}
+    for name, kind in only.items():
+        if name in tables.sensitivity.observables and ensemble.kind != kind:
+            raise InputError(
+                f"sensitivity.observables: {name} is measured in {kind} only; leave it out"
+            )
+    if ensemble.kind == "nve" and "heat_capacity" in tables.sensitivity.observables:
+        raise InputError(
+            "sensitivity.observables: heat_capacity is not measured in nve; leave it out"
         )
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from mdsens.equilibrium import Progress, search
 from mdsens.errors import DerivativeUndefined, InputError, NotConverged
 from mdsens.packings.start import strained
 from mdsens.potentials import Potential
-from mdsens.result import Result
+from mdsens.result import Certificate, Result
 from mdsens.system import System
 
 # A state further from its predicted place than this share of the non-affine step is looked into;
@@ -96,7 +96,7 @@ class Loading:
     @property
     def softest(self) -> np.ndarray:
         """(K,) smallest Hessian eigenvalue of each state."""
-        return np.array([r.certificate.lambda_min for r in self.results])
+        return np.array([cast(Certificate, r.certificate).lambda_min for r in self.results])
 
 
 def load(

@@ -97,7 +97,10 @@ def item_spec(base: Path, text: str, raw: Mapping[str, Any], values: Values) -> 
     for path, value in values.items():
         assign(changed, path, value)
     told = [f"{'.'.join(path)}={json.dumps(value)}" for path, value in values.items()]
-    return spec.checked(base, text, changed, told)
+    checked = spec.checked(base, text, changed, told)
+    if checked.tables.ensemble is not None:
+        raise InputError(f"{base}: ensemble: a sweep relaxes; run ensembles one by one")
+    return checked
 
 
 def files_of(checked: spec.Spec) -> list[str]:

@@ -92,6 +92,7 @@ def _row(result: Result) -> Iterator[tuple[str, tuple[Any, str]]]:
             yield f"derivative_error/{of}", (float(derivative.derivative_error), "1")
             yield f"solve_residual/{of}", (float(derivative.solve_residual), "1")
             yield f"mode/{of}", (derivative.mode, "")
+    assert isinstance(result.certificate, Certificate)
     yield from _certified(result.certificate, system)
 
 

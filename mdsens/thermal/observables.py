@@ -23,7 +23,6 @@ from mdsens.observables import volume as cell_volume
 from mdsens.potentials import Potential
 from mdsens.system import System
 from mdsens.thermal.trajectory import Sample, Trajectory
-from mdsens.units import BOLTZMANN
 
 
 @dataclass(frozen=True)
@@ -113,8 +112,7 @@ def _enthalpies(potential: Potential, params: Any, state: Sample) -> Any:
 def _heat_capacity(means: Any, trajectory: Trajectory) -> jax.Array:
     first, second = means
     moving = sum(not fixed for fixed in trajectory.system.fixed) * trajectory.system.dimension
-    boltzmann = BOLTZMANN if trajectory.system.units == "metal" else 1.0
-    return boltzmann * (0.5 * moving + (second - first**2) / trajectory.kt**2)
+    return 0.5 * moving + (second - first**2) / trajectory.kt**2
 
 
 def _volumes(potential: Potential, params: Any, state: Sample) -> Any:
@@ -156,7 +154,7 @@ def _elastic(means: Any, trajectory: Trajectory) -> jax.Array:
 
 
 heat_capacity = Fluctuation("heat_capacity", _enthalpies, _heat_capacity)
-"""C_V = k_B (d N / 2 + var(U)/(k_B T)^2); C_P with the enthalpy in the place of U."""
+"""C_V/k_B = d N / 2 + var(U)/(k_B T)^2; C_P/k_B with the enthalpy in the place of U."""
 
 compressibility = Fluctuation("compressibility", _volumes, _compressibility, ("NPT",))
 """-(dV/dP)/V at constant temperature, var(V)/(k_B T <V>)."""
@@ -183,4 +181,8 @@ OBSERVABLES: dict[str, Any] = {
     "heat_capacity": heat_capacity,
     "compressibility": compressibility,
     "elastic_tensor": elastic_tensor,
+}
+# Those that are about the places in a system.
+OBSERVABLES_OF: dict[str, Callable[[System], Any]] = {
+    "mean_square_displacement": mean_square_displacement
 }

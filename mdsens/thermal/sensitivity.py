@@ -20,7 +20,7 @@ from mdsens.thermal.checks import Checked, checked
 from mdsens.thermal.controls import controls
 from mdsens.thermal.estimates import Averages, Estimate, averages, estimate
 from mdsens.thermal.jets import jets
-from mdsens.thermal.observables import OBSERVABLES, Fluctuation
+from mdsens.thermal.observables import OBSERVABLES, OBSERVABLES_OF, Fluctuation
 from mdsens.thermal.trajectory import Trajectory
 
 # Fewer independent samples have no trustworthy error.
@@ -61,7 +61,8 @@ def thermal_sensitivity(
 
     Args:
         observables: names ("energy", "pressure", "stress", "volume", "density", "heat_capacity",
-            "compressibility", "elastic_tensor"), functions f(potential, params, state), or Fluctuations.
+            "compressibility", "elastic_tensor", "mean_square_displacement"), functions
+            f(potential, params, state), or Fluctuations.
         wrt: parameter names, as for `sensitivity`.
         control: take off what control variates explain (`mdsens.thermal.controls`).
         progress: called as progress(stage, done, total, text).
@@ -156,13 +157,20 @@ def _functions(
 ) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for item in observables:
-        if isinstance(item, str) and item not in OBSERVABLES:
-            raise InputError(f'observables: "{item}" is unknown; allowed: {", ".join(OBSERVABLES)}')
-        function = OBSERVABLES[item] if isinstance(item, str) else item
+        function = _by_name(item, trajectory) if isinstance(item, str) else item
         if isinstance(function, Fluctuation):
             function.check(trajectory)
         found[item if isinstance(item, str) else function.__name__] = function
     return found
+
+
+def _by_name(name: str, trajectory: Trajectory) -> Any:
+    if name in OBSERVABLES_OF:
+        return OBSERVABLES_OF[name](trajectory.system)
+    if name not in OBSERVABLES:
+        allowed = ", ".join((*OBSERVABLES, *OBSERVABLES_OF))
+        raise InputError(f'observables: "{name}" is unknown; allowed: {allowed}')
+    return OBSERVABLES[name]
 
 
 def _moments(function: Any) -> Callable[..., Any]:

@@ -25,6 +25,7 @@ from crystals import (  # noqa: E402
     silicon_vacancy,
 )
 from saving import save  # noqa: E402
+from thermal import argon_liquid, disc_crystal, lj_fluid, silicon_300k  # noqa: E402
 
 import mdsens as ms  # noqa: E402
 from mdsens.equilibrium import search  # noqa: E402
@@ -161,7 +162,7 @@ def lj_cluster_38() -> None:
 SMALL = (
     disks_128, packing_2d_64, packing_3d_128, jammed_2d_1024, packing_3d_1024, polydisperse_2d_256,
     walled_2d_256, kob_andersen_1000, argon_vacancy, lj_cluster_38, silicon_bulk, silicon_vacancy,
-    copper_vacancy, dislocation,
+    copper_vacancy, dislocation, lj_fluid, argon_liquid, silicon_300k, disc_crystal,
 )  # fmt: skip
 LARGE = (packing_2d_10000, packing_3d_10000, amorphous_silicon_64, amorphous_silicon_512)
 MAKERS = {f.__name__: f for f in (*SMALL, *LARGE)}
