@@ -6,6 +6,12 @@ from mdsens.thermal.chunks import Chunk
 from mdsens.thermal.ensemble import NPT, NVE, NVT, Ensemble
 from mdsens.thermal.estimates import Estimate
 from mdsens.thermal.observables import Fluctuation, mean_square_displacement
+from mdsens.thermal.reweighting import (
+    FreeEnergies,
+    energy_slope,
+    free_energies,
+    trajectory_for,
+)
 from mdsens.thermal.sensitivity import ThermalSensitivity, thermal_sensitivity
 from mdsens.thermal.simulate import simulate
 from mdsens.thermal.trajectory import Sample, Trajectory
@@ -19,13 +25,17 @@ __all__ = [
     "Ensemble",
     "Estimate",
     "Fluctuation",
+    "FreeEnergies",
     "Sample",
     "ThermalSensitivity",
     "Trajectory",
     "average",
     "checked",
     "effective_share",
+    "energy_slope",
+    "free_energies",
     "mean_square_displacement",
     "simulate",
     "thermal_sensitivity",
+    "trajectory_for",
 ]

@@ -38,6 +38,12 @@ def disc_crystal() -> None:
     rows = np.arange(8)
     x, y = np.meshgrid(rows, rows, indexing="ij")
     spacing = 0.95
-    positions = spacing * np.stack([x + 0.5 * (y % 2), 0.5 * np.sqrt(3.0) * y], axis=-1).reshape(-1, 2)
+    positions = spacing * np.stack([x + 0.5 * (y % 2), 0.5 * np.sqrt(3.0) * y], axis=-1).reshape(
+        -1, 2
+    )
     cell = np.diag([8 * spacing, 4 * np.sqrt(3.0) * spacing])
-    save(System(positions, cell, (True, True), ("X",) * 64, (False,) * 64), "disc_crystal", "crystal.extxyz")
+    save(
+        System(positions, cell, (True, True), ("X",) * 64, (False,) * 64),
+        "disc_crystal",
+        "crystal.extxyz",
+    )

@@ -1,0 +1,129 @@
+"""[ensemble] in a RUN.toml: what is written, what is refused, and what a killed run leaves."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from mdsens.io.results import read_result, write_result
+from tests.io.handmade import RUN_TOML, write_inputs
+
+ENSEMBLE = """
+[ensemble]
+kind = "nvt"
+temperature = 1e-3
+time_step = 0.05
+equilibration = 1000
+steps = 20000
+stride = 50
+"""
+
+
+@pytest.fixture
+def ensemble_toml(tmp_path) -> Path:
+    return write_inputs(tmp_path, RUN_TOML + ENSEMBLE)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("ensemble.temperature=0.0", "ensemble.temperature: 0.0 is out of range; must be > 0"),
+        ("ensemble.kind=canonical", "allowed: nve, nvt, npt"),
+        ("ensemble.kind=npt", "ensemble.pressure: missing"),
+        ("ensemble.pressure=0.1", "ensemble.pressure: has no effect in nvt"),
+        ("ensemble.kind=nve", "constant energy have no derivatives"),
+        ("ensemble.thermostat=berendsen", "allowed: langevin, csvr, nose_hoover"),
+        ("ensemble.steps=10", "leaves no sample"),
+        ("ensemble.timestep=1.0", "did you mean time_step?"),
+        ("relax.fmax=1e-8", "leave out [relax] or [ensemble]"),
+        ("sensitivity.positions=true", "sensitivity.positions: has no meaning in an ensemble"),
+        ('sensitivity.observables=["coordination"]', "allowed: energy, pressure"),
+        ('sensitivity.observables=["compressibility"]', "measured in npt only"),
+    ],
+)
+def test_refused(change, sentence, ensemble_toml, refused):
+    for command in ("check", "run"):
+        assert sentence in refused(2, command, ensemble_toml, "--set", change)
+
+
+def test_not_verified(ensemble_toml, refused):
+    assert "verify relaxes again" in refused(2, "verify", ensemble_toml)
+
+
+def test_check_says_it_is_fine(ensemble_toml, mdsens):
+    told = mdsens("check", ensemble_toml)
+    assert told.code == 0
+    assert told.out.endswith("is fine\n")
+
+
+@pytest.mark.slow
+def test_run(ensemble_toml, mdsens, refused, tmp_path):
+    told = mdsens("run", ensemble_toml)
+    assert told.code == 0, told.err
+    assert "independent samples behind each number" in told.out
+    result = read_result("run.h5")
+    assert result.certificate.converged
+    assert abs(result.certificate.temperature - 1.0) < 5.0 * result.certificate.temperature_error
+    with h5py.File("run.h5") as file:
+        assert file["observables/energy"].attrs["error"] > 0.0
+        slope = file["sensitivity/pressure/diameter"]
+        assert slope.shape == slope.attrs["error"].shape == (16,)
+        assert slope.attrs["units"] == "reduced"
+        assert file["certificate"].attrs["effective_samples"] > 20.0
+    again = write_result(result, tmp_path / "again.h5")
+    np.testing.assert_array_equal(
+        read_result(again).sensitivity["pressure"]["diameter"].error,
+        result.sensitivity["pressure"]["diameter"].error,
+    )
+    shown = json.loads(mdsens("show", "run.h5", "--json").out)
+    assert shown["observables"]["energy"]["error"] == result.observable_errors["energy"]
+    # Other observables cost no simulation; another temperature is another trajectory.
+    more = ("--set", 'sensitivity.observables=["heat_capacity"]', "--set", "sensitivity.wrt=[]")
+    start = time.perf_counter()
+    assert mdsens("run", ensemble_toml, *more).code == 0
+    simulated = read_result("run.h5").provenance["wall_simulate_s"]
+    assert simulated < 0.5 * (time.perf_counter() - start)
+    hotter = ("--set", "ensemble.temperature=2e-3")
+    assert "of another simulation" in refused(2, "run", ensemble_toml, *hotter)
+
+
+@pytest.mark.slow
+def test_killed_and_run_again(tmp_path):
+    """The same trajectory and the same numbers, to the last bit."""
+    files = []
+    for name, kills in (("whole", 0), ("killed", 2)):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_inputs(folder, RUN_TOML + ENSEMBLE)
+        command = [sys.executable, "-m", "mdsens", "run", "run.toml"]
+        for count in range(1, kills + 1):
+            process = subprocess.Popen(command, cwd=folder)
+            deadline = time.monotonic() + 240.0
+            while len(list(folder.glob("run.trajectory/*.h5"))) < 3 * count:
+                assert process.poll() is None and time.monotonic() < deadline
+                time.sleep(0.005)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert not (folder / "run.h5").exists()
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        files.append(folder)
+    for chunk in sorted(files[0].glob("run.trajectory/*.h5")):
+        with h5py.File(chunk) as a, h5py.File(files[1] / "run.trajectory" / chunk.name) as b:
+            for place in ("samples", "state"):
+                assert set(a[place]) == set(b[place])
+                for key in a[place]:
+                    np.testing.assert_array_equal(a[place][key], b[place][key])
+    one, two = (read_result(folder / "run.h5") for folder in files)
+    for observable, by in one.sensitivity.items():
+        for parameter, slope in by.items():
+            other = two.sensitivity[observable][parameter]
+            np.testing.assert_array_equal(slope.value, other.value)
+            np.testing.assert_array_equal(slope.error, other.error)

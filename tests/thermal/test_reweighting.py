@@ -1,0 +1,106 @@
+"""Free energies of harmonic crystals: F = -(n/2) kT ln(2 pi kT/k) and a pull, closed."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mdsens.errors import InputError, NotConverged
+from mdsens.thermal import (
+    NVT,
+    energy_slope,
+    free_energies,
+    simulate,
+    thermal_sensitivity,
+    trajectory_for,
+)
+from tests.thermal.springs import ring
+
+KT, B = 0.3, 0.8
+POTENTIAL, SYSTEM = ring()
+PULLED = float(np.sum(POTENTIAL.pattern * (POTENTIAL.inverse @ POTENTIAL.pattern)))
+ENSEMBLE = NVT(
+    temperature=KT,
+    time_step=0.15,
+    relaxation=1.0,
+    steps=20_000,
+    equilibration=400,
+    stride=20,
+    seed=5,
+)
+
+
+def free_energy(k: float) -> float:
+    freedom = 2 * (len(POTENTIAL.sites) - 1)
+    return 0.5 * freedom * KT * np.log(k) - 0.5 * B**2 * PULLED / k
+
+
+def sampled(k: float):
+    return simulate(POTENTIAL, POTENTIAL.parameters(SYSTEM, k=k, b=B), SYSTEM, ENSEMBLE)
+
+
+@pytest.mark.slow
+def test_differences():
+    stiffness = (2.0, 2.6, 3.4)
+    found = free_energies(POTENTIAL, [sampled(k) for k in stiffness])
+    wanted = np.array([free_energy(k) for k in stiffness])
+    off = found.differences - (wanted[None, :] - wanted[:, None])
+    assert np.all(np.abs(off) <= 3.5 * found.errors)
+    # Independent samples alone: error of a mean of slopes over the square root of their number.
+    assert 0.0 < found.errors[0, 2] < 0.1 * abs(wanted[2] - wanted[0])
+    np.testing.assert_allclose(found.overlap.sum(axis=1), 1.0, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_errors_are_honest():
+    """Over a hundred repeats with independent samples, from the distributions themselves."""
+    from mdsens.thermal.reweighting import _errors, _mixture, _solve
+
+    rng, counts, inside, deviations, told = np.random.default_rng(2), np.array([60, 80]), 0, [], []
+    k = np.array([1.0, 2.5])
+    for _ in range(200):
+        x = np.concatenate(
+            [rng.normal(size=n) / np.sqrt(s) for n, s in zip(counts, k, strict=True)]
+        )
+        reduced = 0.5 * k[:, None] * x[None] ** 2
+        f = _solve(reduced, counts)
+        w = np.exp(f[:, None] - reduced - _mixture(f, reduced, counts)).T
+        error = _errors(w, counts)[0, 1]
+        off = f[1] - 0.5 * np.log(2.5)
+        inside += abs(off) < error
+        deviations.append(off)
+        told.append(error)
+    assert 0.60 < inside / 200 < 0.76
+    assert np.std(deviations) == pytest.approx(np.mean(told), rel=0.15)
+
+
+@pytest.mark.slow
+def test_slope_and_new_trajectories():
+    trajectory = sampled(2.0)
+    slope = energy_slope("k")
+    result = thermal_sensitivity(
+        POTENTIAL, trajectory, observables=[slope], wrt=["k"], control=False
+    )
+    value = result.observables["energy_slope_k"]
+    second = result.sensitivity["energy_slope_k"]["k"]
+    freedom = 2 * (len(POTENTIAL.sites) - 1)
+    assert (
+        abs(value.value - (0.5 * freedom * KT / 2.0 + 0.5 * B**2 * PULLED / 4.0))
+        < 3.5 * value.error
+    )
+    curved = -0.5 * freedom * KT / 4.0 - B**2 * PULLED / 8.0
+    assert abs(second.value - curved) < 3.5 * second.error
+
+    near = {**trajectory.params, "k": jnp.asarray(2.1)}
+    assert trajectory_for(POTENTIAL, near, trajectory) is trajectory
+    far = {**trajectory.params, "b": jnp.asarray(12.0)}
+    again = trajectory_for(POTENTIAL, far, trajectory)
+    assert float(again.params["b"]) == 12.0
+    with pytest.raises(NotConverged, match="overlap"):
+        free_energies(POTENTIAL, [trajectory, again])
+
+
+def test_refused():
+    with pytest.raises(InputError, match="two or more"):
+        free_energies(POTENTIAL, [])
