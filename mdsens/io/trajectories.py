@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
-import h5py
 import numpy as np
 
 from mdsens.errors import InputError, OutputError
@@ -63,7 +63,7 @@ class TrajectoryFolder:
             ) from error
         arrays = [*chunk.samples.values(), *chunk.state]
 
-        def fill(file: h5py.File) -> None:
+        def fill(file: Any) -> None:
             file.attrs.update({"format": FORMAT, "format_version": VERSION})
             file.attrs.update({"identity": self._identity, "number": self._count})
             file.attrs["lists"] = list(chunk.lists)

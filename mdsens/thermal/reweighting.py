@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from mdsens.derivatives.named import replaced, select
 from mdsens.equilibrium import Progress
@@ -155,7 +154,7 @@ def _independent(potential: Potential, trajectory: Trajectory, states: Sequence[
 
 def _mixture(f: np.ndarray, reduced: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """(n,) log sum_k N_k exp(f_k - u_k)."""
-    return logsumexp(f[:, None] - reduced, axis=0, b=counts[:, None])
+    return np.logaddexp.reduce(f[:, None] - reduced + np.log(counts)[:, None], axis=0)
 
 
 def _solve(reduced: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -164,7 +163,7 @@ def _solve(reduced: np.ndarray, counts: np.ndarray) -> np.ndarray:
     def objective(rest: np.ndarray) -> tuple[float, np.ndarray]:
         f = np.append(0.0, rest)
         mixture = _mixture(f, reduced, counts)
-        shares = counts * np.exp(logsumexp(f[:, None] - reduced - mixture, axis=1))
+        shares = counts * np.sum(np.exp(f[:, None] - reduced - mixture), axis=1)
         value = float(np.sum(mixture) - counts @ f)
         return value / counts.sum(), (shares - counts)[1:] / counts.sum()
 

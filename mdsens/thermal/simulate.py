@@ -198,16 +198,15 @@ class _Run:
                 self.lasts = better
 
     def _check_finite(self, samples: Any, number: int, stride: int) -> None:
-        bad = np.flatnonzero(~np.isfinite(np.asarray(samples["conserved"])).all(axis=0))
-        if bad.size:
-            step = (number * self.per_chunk + int(bad[0])) * stride
-            raise self._too_large(
-                number, f"the energy is no number within {stride} steps of {step}"
-            )
+        sound = np.isfinite(np.asarray(samples["conserved"]))
         if isinstance(self.ensemble, NPT):
-            _require_two_cutoffs(
-                self.potential, self.params, self.system, np.asarray(samples["cells"])
-            )
+            cells = np.asarray(samples["cells"])[sound]
+            _require_two_cutoffs(self.potential, self.params, self.system, cells)
+        bad = np.flatnonzero(~sound.all(axis=0))
+        if bad.size:
+            step = int(bad[0]) * stride
+            where = f"{step} to {step + stride} steps after chunk {number}"
+            raise self._too_large(number, f"the energy is no number, {where}")
 
     def _too_large(self, number: int, what: str) -> NotConverged:
         e = self.ensemble
@@ -262,7 +261,8 @@ def _require_two_cutoffs(potential: Potential, params: Any, system: System, cell
     if not potential.uses_pairs:
         return
     cutoff = float(potential.cutoff(params))
-    smallest = min(float(heights(h).min()) for h in cells.reshape(-1, *cells.shape[-2:]))
+    each = cells.reshape(-1, *cells.shape[-2:])
+    smallest = min((float(heights(h).min()) for h in each), default=np.inf)
     if smallest < 2.0 * cutoff:
         raise InputError(
             f"{system.source}: cell: its smallest height {smallest:.6g} is or became less than two "

@@ -35,17 +35,21 @@ def squeezed():
 
 @pytest.mark.slow
 def test_constant_pressure():
-    """<N kT/V - dU/dV> = P, and <1 + V (p - P)/kT> = 0: N counts, not N - 1 (3 % here)."""
-    ensemble = NPT(**{**SHORT, "steps": 60_000}, pressure=3.0)
-    squeezed = simulate(POTENTIAL, PARAMS, SYSTEM, ensemble)
+    """<N kT/V - dU/dV> = P, and <1 + V (p - P)/kT> = 0, of a gas of 32: volumes come as
+    V^32 exp(-(U + P V)/kT), not as V^31 or so, as they would with the momenta at rest."""
+    gas = fcc(2, 0.05)
+    ensemble = NPT(
+        temperature=2.0, pressure=0.1, time_step=0.005, equilibration=4000, steps=200_000,
+        stride=50, barostat_relaxation=1.0,
+    )  # fmt: skip
+    squeezed = simulate(POTENTIAL, PARAMS, gas, ensemble)
     result = thermal_sensitivity(
         POTENTIAL, squeezed, observables=["pressure", weighed], control=False
     )
     pressure, weight = result.observables["pressure"], result.observables["weighed"]
-    assert abs(pressure.value - 3.0) < 3.5 * pressure.error
+    assert abs(pressure.value - 0.1) < 3.5 * pressure.error
     assert abs(weight.value) < 3.5 * weight.error
-    kinetic_step = squeezed.kt / squeezed.volumes.mean()
-    assert pressure.error < kinetic_step / 3.5  # or one particle more or less would go unseen
+    assert weight.error < 1.0 / 4.0  # a particle more or less would be seen
 
 
 def weighed(potential, params, state):
@@ -150,7 +154,8 @@ def test_small_cell_at_constant_pressure():
 @pytest.mark.slow
 def test_cell_shrinks_below_two_cutoffs():
     with pytest.raises(InputError, match="became less than two"):
-        simulate(POTENTIAL, PARAMS, fcc(density=0.85), NPT(pressure=20.0, **SHORT))
+        wide = {**PARAMS, "cutoff": jax.numpy.asarray(1.65)}
+        simulate(POTENTIAL, wide, fcc(density=0.8), NPT(pressure=8.0, **SHORT))
 
 
 @pytest.mark.slow
