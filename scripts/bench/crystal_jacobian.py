@@ -94,8 +94,7 @@ class InLammps:
         ]
         self.file.write_text("Si Si Si " + " ".join(f"{w:.17g}" for w in words) + " 0.0\n")
 
-    def measure(self, atoms: ase.Atoms, relax: bool) -> tuple[float, np.ndarray, np.ndarray]:
-        """(energy, stress (3, 3), positions)."""
+    def place(self, atoms: ase.Atoms) -> None:
         (xx, _, _), (xy, yy, _), (xz, yz, zz) = np.asarray(atoms.cell)
         n = len(atoms)
         self.it.commands_list([
@@ -108,12 +107,26 @@ class InLammps:
         self.it.commands_list(
             ["pair_style sw", f"pair_coeff * * {self.file} Si", "thermo_modify norm no"]
         )
+
+    def label(self, atoms: ase.Atoms) -> tuple[float, np.ndarray]:
+        """(energy, forces (N, 3))."""
+        self.place(atoms)
+        self.it.command("run 0 post no")
+        return self.it.get_thermo("pe"), self.per_atom("f", len(atoms))
+
+    def per_atom(self, name: str, n: int) -> np.ndarray:
+        """(N, 3) in the order in which the atoms were given."""
+        order = np.argsort(self.it.numpy.extract_atom("id")[:n])
+        return np.array(self.it.numpy.extract_atom(name)[:n])[order]
+
+    def measure(self, atoms: ase.Atoms, relax: bool) -> tuple[float, np.ndarray, np.ndarray]:
+        """(energy, stress (3, 3), positions)."""
+        self.place(atoms)
         self.it.command("min_style cg")
         self.it.command("minimize 0 1e-11 20000 200000" if relax else "run 0 post no")
         p = [self.it.get_thermo(k) / -BAR for k in ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy")]
         a, b, c, d, e, f = p
-        order = np.argsort(self.it.numpy.extract_atom("id")[:n])
-        x = np.array(self.it.numpy.extract_atom("x")[:n])[order]
+        x = self.per_atom("x", len(atoms))
         off = (x - atoms.positions) @ np.linalg.inv(atoms.cell)
         x = atoms.positions + (off - np.round(off)) @ atoms.cell
         return self.it.get_thermo("pe"), np.array([[a, f, e], [f, b, d], [e, d, c]]), x
@@ -125,6 +138,12 @@ class InLammps:
 class InASE:
     def __init__(self, values: dict[str, float]):
         self.calculator = Calculator(ms.potentials.StillingerWeber(), values)
+
+    def label(self, atoms: ase.Atoms) -> tuple[float, np.ndarray]:
+        """(energy, forces (N, 3))."""
+        atoms = atoms.copy()
+        atoms.calc = self.calculator
+        return atoms.get_potential_energy(), atoms.get_forces()
 
     def measure(self, atoms: ase.Atoms, relax: bool) -> tuple[float, np.ndarray, np.ndarray]:
         atoms = atoms.copy()
