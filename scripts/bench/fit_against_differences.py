@@ -22,6 +22,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,19 @@ from crystal_jacobian import START, InASE, InLammps, measured, strained, vacancy
 from scipy.optimize import least_squares
 
 import mdsens as ms
-from mdsens.fitting import Evaluation, Free, Labelled, Labels, Target, Wanted, crystal, defect, fit
-from mdsens.fitting import reading, space
+from mdsens.fitting import (
+    Evaluation,
+    Free,
+    Labelled,
+    Labels,
+    Target,
+    Wanted,
+    crystal,
+    defect,
+    fit,
+    reading,
+    space,
+)
 
 FREE = ("A", "B", "p", "sigma", "a", "lambda", "gamma", "costheta0")
 GPA = 1 / 160.2176634
@@ -100,9 +112,7 @@ def targets(frames: list[ase.Atoms], params: Any) -> list[Target]:
     read = [reading(n, system) for n in SIGMA]
 
     def relaxed(values: Any, cost: float) -> list[Target]:
-        wanted = [
-            Wanted(n, float(v), s) for (n, s), v in zip(SIGMA.items(), values, strict=True)
-        ]
+        wanted = [Wanted(n, float(v), s) for (n, s), v in zip(SIGMA.items(), values, strict=True)]
         return [
             crystal("crystal", system, list(zip(read, wanted, strict=True)), cell="isotropic"),
             defect("vacancy", hole, system, energy=Wanted("energy", cost, VACANCY)),
@@ -126,12 +136,10 @@ def by_mdsens(wanted: list[Target], start: np.ndarray, goal: float) -> dict[str,
     clock = Clock(goal)
 
     def record(_: int, at: Evaluation) -> None:
-        clock.see(at.chi2, 1 + at.u)
+        clock.see(at.chi2, 1 + np.sign(start) * at.u)
 
-    try:
+    with suppress(Reached):
         fit(POTENTIAL, params, wanted, dict.fromkeys(FREE, Free()), record=record, tolerance=1e-15)
-    except Reached:
-        pass
     # Every evaluation of mdsens comes with its Jacobian.
     return clock.told(start, len(clock.chi2))
 
@@ -154,16 +162,10 @@ def by_differences(
         nonlocal jacobians
         jacobians += 1
         here = residuals(v)
-        return np.stack(
-            [(residuals(v + step * e) - here) / step for e in np.eye(len(v))], axis=-1
-        )
+        return np.stack([(residuals(v + step * e) - here) / step for e in np.eye(len(v))], axis=-1)
 
-    try:
-        least_squares(
-            residuals, np.ones(len(start)), jacobian, xtol=1e-15, ftol=1e-15, gtol=1e-15
-        )
-    except Reached:
-        pass
+    with suppress(Reached):
+        least_squares(residuals, np.ones(len(start)), jacobian, xtol=1e-15, ftol=1e-15, gtol=1e-15)
     return clock.told(start, jacobians)
 
 
