@@ -38,7 +38,9 @@ def rigid_projector(
         n_extra: unknowns after the N d coordinates (strain), never removed.
 
     Returns:
-        Projector over N d + n_extra unknowns; absent motions are zero columns of its basis.
+        Projector over N d + n_extra unknowns; absent motions are zero columns of its basis. As the
+        positions change the basis keeps spanning the rigid motions, and is orthonormal to zeroth
+        order only.
     """
     n, d = positions.shape
     modes = _rigid_modes(positions, cell, pbc)
@@ -103,13 +105,19 @@ def _free_frame(cell: jax.Array, pbc: tuple[bool, ...]) -> jax.Array:
 
 def _null_space(columns: jax.Array) -> jax.Array:
     """(m, m) combinations c with columns @ c = 0, as columns; other columns are zero."""
-    values, vectors = jnp.linalg.eigh(columns.T @ columns)
+    values, vectors = _frozen_eigh(columns.T @ columns)
     return jnp.where((values <= _ABSENT * jnp.maximum(1.0, values[-1]))[None], vectors, 0.0)
 
 
 def _orthonormal(columns: jax.Array) -> jax.Array:
     """Orthonormal basis of the span, zero columns where the rank falls short."""
-    values, vectors = jnp.linalg.eigh(columns.T @ columns)
+    values, vectors = _frozen_eigh(columns.T @ columns)
     present = values > _ABSENT * jnp.maximum(values[-1], 1.0)
     scale = jnp.where(present, 1.0 / jnp.sqrt(jnp.where(present, values, 1.0)), 0.0)
     return columns @ (vectors * scale[None])
+
+
+def _frozen_eigh(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Eigenvectors as mere coefficients: translations have equal eigenvalues, and how those of
+    equal ones turn has no derivative."""
+    return jnp.linalg.eigh(jax.lax.stop_gradient(matrix))

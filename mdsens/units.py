@@ -13,7 +13,8 @@ SYSTEMS = ("metal", "reduced")
 # sqrt(eV/u)/angstrom as a frequency (cycles, not radians) in THz; CODATA 2018.
 THZ = (1.602176634e-19 / 1.66053906660e-27) ** 0.5 / (2.0e-10 * pi * 1e12)
 
-# eV/K, and the femtosecond in angstrom sqrt(u/eV), the time in which masses are in u; CODATA 2018.
+# eV/THz; eV/K; and the femtosecond in angstrom sqrt(u/eV), the time in which masses are in u; CODATA 2018.
+PLANCK = 6.62607015e-34 / 1.602176634e-19 * 1e12
 BOLTZMANN = 1.380649e-23 / 1.602176634e-19
 FEMTOSECOND = 1e-5 * (1.602176634e-19 / 1.66053906660e-27) ** 0.5
 

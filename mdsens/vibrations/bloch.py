@@ -74,15 +74,18 @@ def dynamical_matrix(
 
 def crystal(potential: Potential, params: Any, state: Any, masses: Any) -> Crystal:
     """Everything about the state that D(q) needs."""
+    require_local(potential)
+    s = as_configuration(potential, params, state)
+    light = inverse_roots(masses, s)
+    return crystal_at(potential, params, s.positions, s.cell, s.neighbors, light)
+
+
+def require_local(potential: Potential) -> None:
     if not potential.is_local:
         raise InputError(
             f"phonons: the second derivatives of {potential.kind} are not known term by term; "
             "mdsens.vibrations.modes of a supercell does without"
         )
-    s = as_configuration(potential, params, state)
-    m = _masses(masses, s.neighbors.type_names, jnp.asarray(s.neighbors.types))
-    light = jnp.where(s.held, 0.0, m**-0.5)
-    return _crystal(potential, params, s.positions, s.cell, s.neighbors, light)
 
 
 def over(f: Any, c: Crystal, q: Any) -> Any:
@@ -114,13 +117,29 @@ def frequency_unit(units: str | None, state: Any) -> float:
     Raises:
         InputError: unknown units.
     """
+    return THZ if unit_system(units, state) == "metal" else 1.0
+
+
+def unit_system(units: str | None, state: Any) -> str:
+    """`units`; if None a System's own, and for other states "metal" where every species is a
+    chemical symbol.
+
+    Raises:
+        InputError: unknown units.
+    """
     if units is None:
         names = state.type_names if isinstance(state, System) else state.neighbors.type_names
         guess = "reduced" if standard_masses(names) is None else "metal"
         units = state.units if isinstance(state, System) else guess
     if units not in SYSTEMS:
         raise InputError(f"phonons: units {units!r}; allowed: {', '.join(SYSTEMS)}")
-    return THZ if units == "metal" else 1.0
+    return units
+
+
+def inverse_roots(masses: Any, state: Any) -> jax.Array:
+    """(N,) m^(-1/2) of a configuration; zero, as of an infinite mass, where a particle is fixed."""
+    m = _masses(masses, state.neighbors.type_names, jnp.asarray(state.neighbors.types))
+    return jnp.where(state.held, 0.0, m**-0.5)
 
 
 def _masses(given: Any, names: tuple[str, ...], types: jax.Array) -> jax.Array:
@@ -142,9 +161,10 @@ def _masses(given: Any, names: tuple[str, ...], types: jax.Array) -> jax.Array:
 
 
 @partial(jax.jit, static_argnums=0)
-def _crystal(
+def crystal_at(
     potential: Potential, params: Any, positions: Any, cell: Any, pairs: Any, light: jax.Array
 ) -> Crystal:
+    """`crystal` of what a configuration is made of; `light` from `inverse_roots`."""
     local = potential.local_hessian(params, positions, cell, pairs)
     assert local is not None  # is_local says so
     fractional = positions @ jnp.linalg.inv(cell)

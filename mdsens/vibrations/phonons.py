@@ -18,7 +18,7 @@ from mdsens.vibrations.bloch import Crystal, crystal, frequency_unit, matrix_at,
 from mdsens.vibrations.degenerate import eigenvalues
 
 # An omega^2 below this fraction of the stiffness is rounding.
-_NOTHING = 1e-12
+NOTHING = 1e-12
 
 
 class PhononModes(NamedTuple):
@@ -145,6 +145,6 @@ def _velocities(c: Crystal, q: jax.Array) -> jax.Array:
 
 
 def _signed_root(squares: jax.Array, stiffness: jax.Array) -> jax.Array:
-    moving = jnp.abs(squares) > _NOTHING * stiffness
+    moving = jnp.abs(squares) > NOTHING * stiffness
     root = jnp.sqrt(jnp.where(moving, jnp.abs(squares), 1.0))
     return jnp.where(moving, jnp.sign(squares) * root, 0.0)

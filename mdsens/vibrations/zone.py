@@ -28,6 +28,16 @@ def monkhorst_pack(mesh: tuple[int, ...]) -> np.ndarray:
     return np.array(list(product(*((2.0 * np.arange(n) - n + 1.0) / (2.0 * n) for n in mesh))))
 
 
+def half_zone(mesh: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """(q, weights): one of each q and -q of a mesh, which have the same frequencies; weights add up
+    to one. Arguments and errors as for `monkhorst_pack`."""
+    q = monkhorst_pack(mesh)
+    half = q[: (len(q) + 1) // 2]
+    weights = np.full(len(half), 2.0 / len(q))
+    weights[len(q) // 2 :] = 1.0 / len(q)
+    return half, weights
+
+
 def phonon_dos(
     potential: Potential,
     params: Any,
@@ -53,13 +63,9 @@ def phonon_dos(
     Raises:
         InputError: as for `phonon_frequencies`, or a mesh or width that is not positive.
     """
-    q = monkhorst_pack(mesh)
-    # omega(-q) = omega(q): the first half, and the middle if there is one.
-    half = q[: (len(q) + 1) // 2]
+    half, weight = half_zone(mesh)
     found = np.asarray(phonon_frequencies(potential, params, state, half, masses, units=units))
-    weights = np.full(found.shape, 2.0)
-    weights[len(q) // 2 :] = 1.0
-    weights /= weights.sum()
+    weights = np.repeat(weight[:, None], found.shape[1], axis=1) / found.shape[1]
     sigma = float(np.abs(found).max() / 100.0 if width is None else width)
     if sigma <= 0.0:
         raise InputError(f"phonons: width {sigma}; it must be positive")
