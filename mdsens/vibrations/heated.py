@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from mdsens.equilibrium.linearized import backbone
 from mdsens.equilibrium.problem import Problem, Setting
-from mdsens.implicit import Side, attach, guard
+from mdsens.implicit import Certified, Side, attach, guard
 from mdsens.linear import Projector
 from mdsens.vibrations.harmonic import (
     Harmonic,
@@ -35,6 +35,8 @@ from mdsens.vibrations.spectral import Function
 
 # The largest strain of one Newton step.
 _STRIDE = 0.02
+# Relative residual of a solve that is right to rounding.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,20 @@ class Root:
 
 
 class Spot(NamedTuple):
-    """L around a reference.
+    """L around some y = (u, e, l).
 
     Attributes:
         slope: dL/dy, projected.
         curvature: d2L/dy2, projected, lifted where it is projected out.
+        by_heat, by_pressure: d2L/dy dT and d2L/dy dP.
         residual: () the largest force, with dL/de as of a relaxation.
         lowest: (Q,) as `blamed` says.
     """
 
     slope: jax.Array
     curvature: jax.Array
+    by_heat: jax.Array
+    by_pressure: jax.Array
     residual: jax.Array
     lowest: jax.Array
 
@@ -99,16 +104,43 @@ class Answer(NamedTuple):
     stable: jax.Array
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class _Known(Certified):
+    """x = K^+ b of a matrix that is known already, refined once.
+
+    Attributes:
+        curvature: K, lifted where it is singular.
+    """
+
+    symmetric = True
+    curvature: jax.Array
+
+    def __call__(self, matvec: Any, b: jax.Array) -> jax.Array:
+        x = jnp.linalg.solve(self.curvature, b)
+        x = x + jnp.linalg.solve(self.curvature, b - self.curvature @ x)
+        left = jnp.linalg.norm(b - self.curvature @ x)
+        size = jnp.linalg.norm(self.curvature) * jnp.linalg.norm(x) + jnp.linalg.norm(b)
+        return jnp.where(left <= _ROUNDING * size, x, jnp.nan)
+
+
+# Compiled once for the search, for what is measured, and for the derivative of either.
 @partial(jax.jit, static_argnames="heated")
-def spot(heated: Heated, root: Root, warmth: Warmth) -> Spot:
-    """Slope and curvature of L at a reference."""
+def spot(heated: Heated, y: jax.Array, root: Root, warmth: Warmth) -> Spot:
+    """Slope and curvature of L at y from a reference."""
     s, p = _taken(heated.problem, root.setting)
-    y = _unknowns(heated.problem, root)
-    slope = jax.grad(_lagrangian, argnums=1)(heated, y, s, p, warmth)
-    curvature = _lifted(jax.hessian(_lagrangian, argnums=1)(heated, y, s, p, warmth), p)
+
+    def slopes(y: jax.Array, t: jax.Array, pressure: jax.Array) -> tuple[jax.Array, jax.Array]:
+        here = (replace(s, pressure=pressure), p, Warmth(warmth.medium, t))
+        slope = jax.grad(_lagrangian, argnums=1)(heated, y, *here)
+        return slope, slope
+
+    here = (y, warmth.temperature, s.pressure)
+    (curvature, by_t, by_p), slope = jax.jacfwd(slopes, argnums=(0, 1, 2), has_aux=True)(*here)
     static = jnp.max(jnp.abs(slope[p.size :]), initial=0.0)
     residual = jnp.maximum(heated.problem.residual(slope[: p.size], s), static)
-    return Spot(slope, curvature, residual, blamed(vibrations(heated.problem, s, warmth.medium)))
+    lowest = blamed(vibrations(heated.problem, s, warmth.medium))
+    return Spot(slope, _lifted(curvature, p), by_t, by_p, residual, lowest)
 
 
 @partial(jax.jit, static_argnames="heated")
@@ -123,60 +155,53 @@ def advanced(heated: Heated, root: Root, here: Spot) -> Root:
     return Root(replace(s, positions=positions, cell=cell), root.multiplier + step[size:])
 
 
-def solution(heated: Heated, root: Root, warmth: Warmth) -> jax.Array:
+def solution(heated: Heated, root: Root, warmth: Warmth, curvature: jax.Array) -> jax.Array:
     """y at the root, zero but for the multiplier, as a function of everything live.
+
+    Args:
+        curvature: of `spot` there, without derivatives.
 
     Raises:
         DerivativeUndefined: in eager code, where the linear solve of a derivative fails.
     """
     live = (root.setting.params, root.setting.pressure, warmth)
-    params, pressure, warmth = jax.tree.map(lambda x: _guarded(x, Side.INPUT), live)
+    params, pressure, warmth = jax.tree.map(lambda x: guard(jnp.asarray(x), Side.INPUT), live)
     root = replace(root, setting=replace(root.setting, params=params, pressure=pressure))
-    return guard(_solution(heated, root, warmth), Side.OUTPUT)
-
-
-def _guarded(x: Any, side: Side) -> Any:
-    return guard(x, side) if jnp.issubdtype(jnp.result_type(x), jnp.floating) else x
+    return guard(_solution(heated, root, warmth, curvature), Side.OUTPUT)
 
 
 @partial(jax.jit, static_argnames="heated")
-def _solution(heated: Heated, root: Root, warmth: Warmth) -> jax.Array:
+def _solution(heated: Heated, root: Root, warmth: Warmth, curvature: jax.Array) -> jax.Array:
     def stationary(y: jax.Array, setting: Setting, warmth: Warmth) -> jax.Array:
         s, p = _taken(heated.problem, setting)
         return jax.grad(_lagrangian, argnums=1)(heated, y, s, p, warmth)
 
-    return attach(stationary, _unknowns(heated.problem, root), (root.setting, warmth))
+    y = unknowns(heated.problem, root)
+    return attach(stationary, y, (root.setting, warmth), solve=_Known(curvature))
 
 
 @partial(jax.jit, static_argnames="heated")
-def respond(heated: Heated, y: jax.Array, root: Root, warmth: Warmth) -> Answer:
+def respond(heated: Heated, y: jax.Array, here: Spot, root: Root, warmth: Warmth) -> Answer:
     """What is measured at y, by the implicit function theorem written out."""
     problem = heated.problem
     s, p = _taken(problem, root.setting)
-    medium, temperature = warmth
-
-    def slope(y: jax.Array, t: jax.Array, pressure: jax.Array) -> jax.Array:
-        here = replace(s, pressure=pressure)
-        return jax.grad(_lagrangian, argnums=1)(heated, y, here, p, Warmth(medium, t))
 
     def volume(z: jax.Array) -> jax.Array:
         return jnp.abs(jnp.linalg.det(problem.configuration(z, s)[1]))
 
-    here = (y, temperature, s.pressure)
-    curvature, by_t, by_p = jax.jacfwd(slope, argnums=(0, 1, 2))(*here)
     n, m = s.positions.size, p.size - s.positions.size
     strains = jnp.zeros((y.size, m)).at[n : n + m].set(jnp.eye(m))
-    sides = jnp.concatenate([by_t[:, None], by_p[:, None], strains], axis=1)
-    found = jnp.linalg.solve(_lifted(curvature, p), sides)
+    sides = jnp.concatenate([here.by_heat[:, None], here.by_pressure[:, None], strains], axis=1)
+    found = jnp.linalg.solve(here.curvature, sides)
     warmer, pressed, compliance = -found[:, 0], -found[:, 1], found[n : n + m, 2:]
     z = y[: p.size]
     v, by_pressure = jax.jvp(volume, (z,), (pressed[: p.size],))
     positions, cell = problem.configuration(z, s)
     stretch = jnp.eye(len(cell)) + problem.strain(z, s)
     expansion = jnp.linalg.solve(stretch, problem.strain(warmer[: p.size], s))
-    vibrating = vibrations(problem, replace(s, positions=positions, cell=cell), medium)
+    vibrating = vibrations(problem, replace(s, positions=positions, cell=cell), warmth.medium)
     static = problem.potential.energy(s.params, positions, cell, s.neighbors)
-    harmonic = thermodynamics(vibrating, medium, heated.law, static, temperature)
+    harmonic = thermodynamics(vibrating, warmth.medium, heated.law, static, warmth.temperature)
     answer = Answer(
         positions=positions,
         cell=cell,
@@ -184,7 +209,7 @@ def respond(heated: Heated, y: jax.Array, root: Root, warmth: Warmth) -> Answer:
         harmonic=harmonic,
         expansion=0.5 * (expansion + expansion.T),
         bulk_modulus=-v / by_pressure,
-        heat_capacity=harmonic.heat_capacity - temperature * by_t @ warmer,
+        heat_capacity=harmonic.heat_capacity - warmth.temperature * here.by_heat @ warmer,
         stable=jnp.linalg.eigvalsh(compliance)[0] > 0.0,
     )
     vouched = jnp.where(answer.stable & vibrating.stable, 1.0, jnp.nan)
@@ -203,7 +228,7 @@ def _lagrangian(
     return static + pull + summed(found, warmth.medium, heated.law, warmth.temperature)
 
 
-def _unknowns(problem: Problem, root: Root) -> jax.Array:
+def unknowns(problem: Problem, root: Root) -> jax.Array:
     """y at the reference, (2 N d + m,)."""
     return jnp.concatenate([problem.start(root.setting), root.multiplier])
 

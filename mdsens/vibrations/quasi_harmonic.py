@@ -28,7 +28,17 @@ from mdsens.state import Configuration
 from mdsens.system import System
 from mdsens.vibrations.bloch import unit_system
 from mdsens.vibrations.harmonic import Harmonic, medium_of, require_stable, require_temperature
-from mdsens.vibrations.heated import Heated, Root, Warmth, advanced, respond, solution, spot
+from mdsens.vibrations.heated import (
+    Heated,
+    Root,
+    Spot,
+    Warmth,
+    advanced,
+    respond,
+    solution,
+    spot,
+    unknowns,
+)
 from mdsens.vibrations.statistics import statistics_named
 
 # Newton steps; from the static crystal six or seven will do.
@@ -126,10 +136,9 @@ def quasi_harmonic(
     frozen = jax.lax.stop_gradient(warmth)
     listed = _lister(potential, system)
     search = _search_traced if is_traced((first, frozen)) else _search
-    root = search(heated, first, frozen, listed, fmax)
-    setting = replace(root.setting, params=params, pressure=pressure)
-    y = solution(heated, replace(root, setting=setting), warmth)
-    return _measured(heated, y, replace(root, setting=setting), warmth)
+    root, here = search(heated, first, frozen, listed, fmax)
+    root = replace(root, setting=replace(root.setting, params=params, pressure=pressure))
+    return _measured(heated, root, warmth, here)
 
 
 def _arrays(system: System) -> tuple[jax.Array, jax.Array]:
@@ -150,14 +159,14 @@ def _lister(potential: Potential, system: System) -> Callable[[Root], Root]:
 
 def _search(
     heated: Heated, root: Root, warmth: Warmth, listed: Callable[[Root], Root], fmax: float
-) -> Root:
-    """Newton's method with concrete numbers."""
+) -> tuple[Root, Spot]:
+    """Newton's method with concrete numbers, and what L is like where it ended."""
     for _ in range(_STEPS):
         root = listed(root)
-        here = spot(heated, root, warmth)
+        here = spot(heated, unknowns(heated.problem, root), root, warmth)
         require_stable("quasi_harmonic", warmth.medium, here.lowest)
         if float(here.residual) <= fmax:
-            return root
+            return root, here
         root = advanced(heated, root, here)
     raise NotConverged(
         f"quasi_harmonic: no volume in equilibrium after {_STEPS} steps (residual "
@@ -168,8 +177,12 @@ def _search(
 
 def _search_traced(
     heated: Heated, root: Root, warmth: Warmth, listed: Callable[[Root], Root], fmax: float
-) -> Root:
+) -> tuple[Root, Spot]:
     """The same under jit or vmap; positions are NaN where it fails."""
+
+    def looked(root: Root) -> tuple[Root, Spot]:
+        root = listed(root)
+        return root, spot(heated, unknowns(heated.problem, root), root, warmth)
 
     def unfinished(carry: tuple) -> jax.Array:
         _, residual, steps = carry
@@ -177,8 +190,7 @@ def _search_traced(
 
     def step(carry: tuple) -> tuple:
         root, _, steps = carry
-        root = listed(root)
-        here = spot(heated, root, warmth)
+        root, here = looked(root)
         after = advanced(heated, root, here)
         done = here.residual <= fmax
         root = jax.tree.map(lambda a, b: jnp.where(done, a, b), root, after)
@@ -187,11 +199,13 @@ def _search_traced(
     start = (listed(root), jnp.asarray(jnp.finfo(float).max), jnp.asarray(0))
     root, residual, _ = jax.lax.while_loop(unfinished, step, start)
     x = jnp.where(residual <= fmax, root.setting.positions, jnp.nan)
-    return replace(root, setting=replace(root.setting, positions=x))
+    return looked(replace(root, setting=replace(root.setting, positions=x)))
 
 
-def _measured(heated: Heated, y: jax.Array, root: Root, warmth: Warmth) -> QuasiHarmonic:
-    r = respond(heated, y, root, warmth)
+def _measured(heated: Heated, root: Root, warmth: Warmth, known: Spot) -> QuasiHarmonic:
+    y = solution(heated, root, warmth, known.curvature)
+    # Again, as a function of y and all that is live.
+    r = respond(heated, y, spot(heated, y, root, warmth), root, warmth)
     if not is_traced(r.stable) and not bool(jax.lax.stop_gradient(r.stable)):
         raise DerivativeUndefined(
             "quasi_harmonic: the free energy has no minimum at the cell that was found: it is not "
