@@ -1,16 +1,14 @@
-"""Structure of a configuration: pair correlation, structure factor, bond-orientational order.
+"""Bond-orientational order of a configuration.
 
-Each is made for a reference configuration, whose neighbours within reach it keeps, and is then an
+It is made for a reference configuration, whose neighbours within reach it keeps, and is then an
 observable f(potential, params, state) like any other: for `sensitivity(observables=[f])`, for
-`jax.grad`, or for a plain `f(potential, params, state)`. Steps are smoothed, so that all are
+`jax.grad`, or for a plain `f(potential, params, state)`. Steps are smoothed, so that it is
 differentiable; where particles have moved so far that the kept neighbours may not be all of them
-the value is NaN.
+the value is NaN. What serves liquids too is in `mdsens.observables.correlation`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,65 +17,11 @@ import numpy as np
 
 from mdsens.errors import InputError
 from mdsens.neighbors import Pairs, pair_list
+from mdsens.observables.correlation import Measure
 from mdsens.system import System
-
-Measure = Callable[[Any, Any, Any], jax.Array]
 
 # Neighbours are kept this much further than needed, as a fraction of the particle spacing.
 _MARGIN = 0.5
-# A Gaussian of width one is below round-off of its peak beyond this.
-_TAIL = 8.0
-
-
-def pair_correlation(reference: System, radii: Any, width: float) -> Measure:
-    """g(r) at the radii, (R,): the density of pairs relative to that of an ideal gas.
-
-        g(r) = 2 V / (N^2 S_d r^(d-1)) sum over pairs of G(r - r_ij),
-        G(x) = exp(-x^2 / 2 width^2) / (width sqrt(2 pi)),    S_2 = 2 pi, S_3 = 4 pi
-
-    Raises:
-        InputError: radii that are not positive, a width that is not, a cell that is not periodic.
-    """
-    r, d = np.atleast_1d(np.asarray(radii, dtype=float)), reference.dimension
-    if not np.all(r > 0.0) or not width > 0.0:
-        raise InputError("pair_correlation: radii and width must be positive")
-    _require_periodic(reference, "pair_correlation")
-    reach = float(r.max()) + _TAIL * width
-    pairs = _neighbours(reference, reach)
-    shell = 2.0 * math.pi ** (d / 2) / math.gamma(d / 2) * r ** (d - 1)
-
-    def pair_correlation(potential: Any, params: Any, state: Any) -> jax.Array:
-        distance = jnp.linalg.norm(pairs.vectors(state.positions, state.cell), axis=1)
-        away = (r[:, None] - distance[None]) / width
-        kernel = jnp.exp(-0.5 * away**2) / (width * math.sqrt(2.0 * math.pi))
-        count = jnp.sum(jnp.where(pairs.valid[None], kernel, 0.0), axis=1)
-        volume = jnp.abs(jnp.linalg.det(state.cell))
-        n = reference.n_particles
-        return _vouched(pairs, state, reach) * 2.0 * volume / (n**2 * shell) * count
-
-    return pair_correlation
-
-
-def structure_factor(indices: Any) -> Measure:
-    """S(k) = |sum_i exp(i k . x_i)|^2 / N at wave vectors k = 2 pi h^-1 n that fit the cell, (K,).
-
-    Args:
-        indices: (K, d) integers n, none of them all zero.
-
-    Raises:
-        InputError: they are not.
-    """
-    n = np.atleast_2d(np.asarray(indices))
-    if not np.issubdtype(n.dtype, np.integer) or not n.any(axis=1).all():
-        raise InputError("structure_factor: indices must be integers (K, d), none of them all zero")
-
-    def structure_factor(potential: Any, params: Any, state: Any) -> jax.Array:
-        fractional = jnp.asarray(state.positions) @ jnp.linalg.inv(jnp.asarray(state.cell))
-        phase = 2.0 * math.pi * fractional @ n.T.astype(float)
-        real, imaginary = jnp.sum(jnp.cos(phase), axis=0), jnp.sum(jnp.sin(phase), axis=0)
-        return (real**2 + imaginary**2) / len(state.positions)
-
-    return structure_factor
 
 
 def bond_order(reference: System, fold: int, inner: float, outer: float) -> Measure:
@@ -169,8 +113,3 @@ def _legendre(order: int, x: jax.Array) -> jax.Array:
     for m in range(1, order):
         before, here = here, ((2 * m + 1) * x * here - m * before) / (m + 1)
     return here
-
-
-def _require_periodic(system: System, name: str) -> None:
-    if not all(system.pbc):
-        raise InputError(f"{name}: the cell is not periodic in every direction; it has no density")

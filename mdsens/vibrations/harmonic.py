@@ -26,7 +26,6 @@ from mdsens.errors import DerivativeUndefined, InputError
 from mdsens.gauge import rigid_projector
 from mdsens.observables.configuration import as_configuration, is_traced
 from mdsens.potentials import Potential
-from mdsens.system import System
 from mdsens.units import THZ
 from mdsens.vibrations.bloch import (
     crystal_at,
@@ -156,14 +155,12 @@ def medium_of(
     d = len(state.pbc)
     mesh = (1,) * d if mesh is None else tuple(mesh)
     if len(mesh) != d or any(m != 1 and not p for m, p in zip(mesh, state.pbc, strict=True)):
-        raise InputError(
-            f"mesh {mesh}: {d} numbers, and 1 along directions that are not periodic"
-        )
+        raise InputError(f"mesh {mesh}: {d} numbers, and 1 along directions that are not periodic")
     q, weights = half_zone(mesh)
     central = np.all(np.abs(q) < 1e-12, axis=1)
     light = inverse_roots(masses, state)
-    arrays = (jnp.asarray(x, float) for x in (q, weights, central))
-    return Medium(light, *arrays, constants(units, hbar))
+    here, share, still = (jnp.asarray(x, float) for x in (q, weights, central))
+    return Medium(light, here, share, still, constants(units, hbar))
 
 
 def require_temperature(temperature: Any) -> None:

@@ -132,7 +132,9 @@ def quasi_harmonic(
     state = relax(potential, known, system, cell=cell, pressure=target, fmax=fmax)
     medium = medium_of(potential, state, mesh, masses, unit_system(units, system), hbar)
     warmth = Warmth(medium, jnp.asarray(temperature, float))
-    first = Root.at(Setting(known, state.positions, state.cell, state.held, target, state.neighbors))
+    first = Root.at(
+        Setting(known, state.positions, state.cell, state.held, target, state.neighbors)
+    )
     frozen = jax.lax.stop_gradient(warmth)
     listed = _lister(potential, system)
     search = _search_traced if is_traced((first, frozen)) else _search
@@ -161,16 +163,18 @@ def _search(
     heated: Heated, root: Root, warmth: Warmth, listed: Callable[[Root], Root], fmax: float
 ) -> tuple[Root, Spot]:
     """Newton's method with concrete numbers, and what L is like where it ended."""
+    residual = float("inf")
     for _ in range(_STEPS):
         root = listed(root)
         here = spot(heated, unknowns(heated.problem, root), root, warmth)
         require_stable("quasi_harmonic", warmth.medium, here.lowest)
-        if float(here.residual) <= fmax:
+        residual = float(here.residual)
+        if residual <= fmax:
             return root, here
         root = advanced(heated, root, here)
     raise NotConverged(
         f"quasi_harmonic: no volume in equilibrium after {_STEPS} steps (residual "
-        f"{float(here.residual):.2e}, fmax {fmax:.2e}): above some temperature the crystal expands "
+        f"{residual:.2e}, fmax {fmax:.2e}): above some temperature the crystal expands "
         "without bound in this approximation; lower the temperature, or raise fmax or the pressure"
     )
 

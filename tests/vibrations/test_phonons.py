@@ -13,7 +13,7 @@ import pytest
 import mdsens as ms
 from mdsens.neighbors import pair_list
 from mdsens.observables.configuration import as_configuration
-from mdsens.potentials import EAMZhou, Gupta, LennardJones, Morse, StillingerWeber
+from mdsens.potentials import EAMZhou, Gupta, Morse
 from mdsens.system import System
 from mdsens.units import THZ
 from mdsens.vibrations import (
@@ -24,29 +24,11 @@ from mdsens.vibrations import (
 )
 from mdsens.vibrations.degenerate import eigenvalues
 from tests.examples import Example, make
-from tests.potentials.crystals import SW_SILICON, crystals, disordered, primitive
+from tests.potentials.crystals import crystals, disordered
+from tests.vibrations.crystals import SILICON, argon, silicon
 
-SILICON = primitive(5.43094978)
 # In fractions of the reciprocal vectors of the primitive fcc cell.
 GAMMA, X, L = [0.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.5, 0.5, 0.5]
-
-
-def fcc(a: float, species: str = "X", units: str = "reduced") -> System:
-    return make(np.zeros((1, 3)), 0.5 * a * (1.0 - np.eye(3)), (True,) * 3, [species], units=units)
-
-
-@cache
-def silicon() -> Example:
-    potential = StillingerWeber()
-    return Example(potential, potential.parameters(SILICON, **SW_SILICON), SILICON)
-
-
-@cache
-def argon() -> Example:
-    """One atom per cell, 0.6 of the cutoff away from its nearest image."""
-    system, potential = fcc(1.56), LennardJones(smoothing="force_shift")
-    params = potential.parameters(system, epsilon=1.3, sigma=1.0, cutoff=1.9)
-    return Example(potential, params, system)
 
 
 @cache
