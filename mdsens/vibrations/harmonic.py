@@ -1,6 +1,7 @@
 """Thermodynamics of harmonic vibrations: of a crystal by its phonons, or of all modes of a cell.
 
     F = E + sum_q w_q sum_m f(omega_qm),    S = -dF/dT,    U = F + T S,    C = -T d2F/dT2
+
     f = hbar omega/2 + k T ln(1 - exp(-hbar omega/k T))        quantum
     f = k T ln(hbar omega/k T)                                 classical
 
@@ -36,8 +37,8 @@ from mdsens.vibrations.bloch import (
     unit_system,
 )
 from mdsens.vibrations.phonons import NOTHING
-from mdsens.vibrations.spectral import Function, by_number, spectral_sum
-from mdsens.vibrations.statistics import Constants, constants, statistics_named
+from mdsens.vibrations.spectral import Function, spectral_sum
+from mdsens.vibrations.statistics import Constants, Law, constants, statistics_named
 from mdsens.vibrations.zone import half_zone
 
 
@@ -50,7 +51,7 @@ class Harmonic:
         static: E, the potential energy.
         free_energy: F, E and the vibrations'.
         energy: U = F + T S.
-        entropy: S, energy per unit of temperature.
+        entropy: S, energy per unit of temperature; minus infinity of a classical crystal at T = 0.
         heat_capacity: C at fixed cell, energy per unit of temperature.
         modes: vibrations per cell that were counted: N d less the share of those left out.
     """
@@ -213,11 +214,11 @@ def vibrations(problem: Problem, s: Setting, medium: Medium) -> Vibrations:
     return Vibrations(matrices, c.stiffness, lifted, lowest, stable)
 
 
-def summed(found: Vibrations, medium: Medium, law: Function, temperature: jax.Array) -> jax.Array:
-    """sum_q w_q sum_m law((hbar omega_qm)^2, k T), (); NaN where a mode is unstable."""
+def summed(found: Vibrations, medium: Medium, f: Function, temperature: jax.Array) -> jax.Array:
+    """sum_q w_q sum_m f((hbar omega_qm)^2, k T), (); NaN where a mode is unstable."""
     heat, scale = medium.constants.k * temperature, medium.constants.hbar**2
-    sums = spectral_sum(law, scale * found.matrices, heat)
-    sums = sums - found.lifted * law(scale * found.top, heat)
+    sums = spectral_sum(f, scale * found.matrices, heat)
+    sums = sums - found.lifted * f(scale * found.top, heat)
     return jnp.where(found.stable, jnp.dot(medium.weights, sums), jnp.nan)
 
 
@@ -232,7 +233,7 @@ def _mass_weighted(basis: jax.Array, light: jax.Array) -> jax.Array:
 
 @partial(jax.jit, static_argnames=("problem", "law"))
 def _measured(
-    problem: Problem, s: Setting, medium: Medium, law: Function, temperature: jax.Array
+    problem: Problem, s: Setting, medium: Medium, law: Law, temperature: jax.Array
 ) -> tuple[Harmonic, jax.Array]:
     found = vibrations(problem, s, medium)
     static = problem.potential.energy(s.params, s.positions, s.cell, s.neighbors)
@@ -240,19 +241,20 @@ def _measured(
 
 
 def thermodynamics(
-    found: Vibrations, medium: Medium, law: Function, static: jax.Array, temperature: jax.Array
+    found: Vibrations, medium: Medium, law: Law, static: jax.Array, temperature: jax.Array
 ) -> Harmonic:
-    """Everything from the free energy of one oscillator and its derivatives by k T."""
-    k, slope = medium.constants.k, by_number(law)
-    laws = (law, slope, by_number(slope))
-    free, s, rate = (summed(found, medium, f, temperature) for f in laws)
+    """Everything there is to say of these vibrations at a temperature."""
+    k = medium.constants.k
+    free, s, c = (summed(found, medium, f, temperature) for f in law)
+    # T S is zero at T = 0, whatever S.
+    bound = jnp.where(temperature > 0.0, k * temperature * s, 0.0)
     modes = found.matrices.shape[-1] - jnp.dot(medium.weights, found.lifted)
     return Harmonic(
         static=static,
         free_energy=static + free,
-        energy=static + free - k * temperature * s,
-        entropy=-k * s,
-        heat_capacity=-(k**2) * temperature * rate,
+        energy=static + free + bound,
+        entropy=k * s,
+        heat_capacity=k * c,
         modes=modes,
     )
 

@@ -31,7 +31,7 @@ from mdsens.vibrations.harmonic import (
     thermodynamics,
     vibrations,
 )
-from mdsens.vibrations.spectral import Function
+from mdsens.vibrations.statistics import Law
 
 # The largest strain of one Newton step.
 _STRIDE = 0.02
@@ -41,10 +41,10 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Heated:
-    """What is static: the problem, and the free energy of one oscillator."""
+    """What is static: the problem, and the law of one oscillator."""
 
     problem: Problem
-    law: Function
+    law: Law
 
 
 class Warmth(NamedTuple):
@@ -225,7 +225,7 @@ def _lagrangian(
     static, pull = jax.jvp(lambda z: problem.objective(z, s), (z,), (along,))
     positions, cell = problem.configuration(z, s)
     found = vibrations(problem, replace(s, positions=positions, cell=cell), warmth.medium)
-    return static + pull + summed(found, warmth.medium, heated.law, warmth.temperature)
+    return static + pull + summed(found, warmth.medium, heated.law.free, warmth.temperature)
 
 
 def unknowns(problem: Problem, root: Root) -> jax.Array:

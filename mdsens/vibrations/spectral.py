@@ -55,7 +55,7 @@ def _sum_rule(f: Function, primals: tuple, tangents: tuple) -> tuple[jax.Array, 
     if _some(da):
         change = change + jnp.real(jnp.einsum("...mn,...nm->...", _function(_slope(f), a, t), da))
     if _some(dt):
-        change = change + spectral_sum(by_number(f), a, t) * dt
+        change = change + spectral_sum(_by_number(f), a, t) * dt
     return value, change
 
 
@@ -73,7 +73,7 @@ def _function_rule(g: Function, primals: tuple, tangents: tuple) -> tuple[jax.Ar
     if _some(da):
         change = change + _derivative(g, a, t, da)
     if _some(dt):
-        change = change + _function(by_number(g), a, t) * dt
+        change = change + _function(_by_number(g), a, t) * dt
     return _function(g, a, t), change
 
 
@@ -120,7 +120,7 @@ def _slope(f: Function) -> Function:
     return slope
 
 
-def by_number(f: Function) -> Function:
+def _by_number(f: Function) -> Function:
     """df/dt."""
 
     def slope(x: jax.Array, t: jax.Array) -> jax.Array:

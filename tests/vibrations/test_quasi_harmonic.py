@@ -93,7 +93,8 @@ def test_classical_crystal_at_zero_temperature_is_the_static_one():
     cold = heated(temperature=0.0, statistics="classical")
     np.testing.assert_allclose(cold.state.cell, static.cell, rtol=1e-12, atol=1e-12)
     # It expands all the same, as k gamma per mode says.
-    assert float(cold.harmonic.heat_capacity) == 0.0 and float(cold.thermal_expansion) > 0.05
+    assert float(cold.harmonic.heat_capacity) == pytest.approx(3.0, rel=1e-12)
+    assert float(cold.thermal_expansion) > 0.05
 
 
 def test_refuses():
@@ -158,8 +159,9 @@ def test_zero_temperature_limit_of_the_derivative():
     def cold(params):
         return heated(params, 0.0, statistics="classical").volume
 
-    for a, b in zip(*map(jax.tree.leaves, (jax.grad(static)(e.params), jax.grad(cold)(e.params)))):
-        assert float(a) == pytest.approx(float(b), rel=1e-9, abs=1e-9)
+    want, found = jax.grad(static)(e.params), jax.grad(cold)(e.params)
+    for name, value in want.items():
+        assert float(found[name]) == pytest.approx(float(value), rel=1e-9, abs=1e-9)
 
 
 def low_symmetry() -> Example:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from mdsens.vibrations.spectral import spectral_sum
-from mdsens.vibrations.statistics import classical, quantum
+from mdsens.vibrations.statistics import STATISTICS
+
+quantum, classical = STATISTICS["quantum"].free, STATISTICS["classical"].free
 
 
 def family():
