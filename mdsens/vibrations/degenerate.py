@@ -3,10 +3,10 @@
 In a set of g equal eigenvalues with eigenvectors V no single one has a derivative. Along a direction
 dD they split into the eigenvalues of the g x g matrix V^H dD V (`degenerate_slopes`), which are not
 linear in dD; what is linear, and what reverse mode can therefore give, is their sum tr(V^H dD V).
-`eigenvalues` gives each one of the set the mean. That is right for first derivatives of every function
-that is symmetric within the set (sums, free energies, moments, a density of states; for further ones
-see `mdsens.vibrations.spectral`), and for each single one wherever
-symmetry keeps the set together (a parameter of the potential, the volume of a cubic cell).
+`eigenvalues` gives each one of the set the mean. That is right for first derivatives of every
+function that is symmetric within the set (sums, free energies, moments, a density of states; for
+further ones see `mdsens.vibrations.spectral`), and for each single one wherever symmetry keeps the
+set together (a parameter of the potential, the volume of a cubic cell).
 
 Lancaster 1964, doi:10.1007/BF01386087.
 """

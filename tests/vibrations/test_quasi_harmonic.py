@@ -164,25 +164,26 @@ def test_zero_temperature_limit_of_the_derivative():
         assert float(found[name]) == pytest.approx(float(value), rel=1e-9, abs=1e-9)
 
 
-def low_symmetry() -> Example:
-    """Three atoms of two species anywhere: ions move when the cell does."""
+def layers() -> Example:
+    """A layer of larger atoms after every two of an fcc crystal: ions move when the cell does."""
+    primitive = 0.5 * 1.55 * (1.0 - np.eye(3))
     system = make(
-        [[0.0, 0.0, 0.0], [0.9, 0.75, 0.1], [0.1, 0.8, 0.85]],
-        [[1.6, 0.0, 0.0], [0.05, 1.55, 0.0], [0.1, -0.05, 1.5]],
+        np.arange(3)[:, None] * primitive[:1],
+        np.diag([3.0, 1.0, 1.0]) @ primitive,
         (True,) * 3,
         ["A", "B", "B"],
     )
     potential = LennardJones(smoothing="xplor")
-    sigma = {"A-A": 1.0, "A-B": 0.93, "B-B": 0.95}
-    params = potential.parameters(system, epsilon=1.0, sigma=sigma, cutoff=2.4)
+    sigma = {"A-A": 1.04, "A-B": 1.02, "B-B": 1.0}
+    params = potential.parameters(system, epsilon=1.0, sigma=sigma, cutoff=1.95)
     return Example(potential, params, system)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["isotropic", "full"])
 def test_ions_that_follow_the_cell(mode):
-    """G has no slope by any strain that is free, with ions relaxed anew at each, and no other does."""
-    e, masses = low_symmetry(), {"A": 1.0, "B": 2.0}
+    """G has no slope by a strain that is free, with ions relaxed anew; and how both answer to T."""
+    e, masses = layers(), {"A": 1.0, "B": 2.0}
     options = {"masses": masses, "hbar": HBAR}
     here = ms.quasi_harmonic(
         e.potential, e.params, e.system, 0.05, MESH, pressure=0.3, cell=mode, **options
@@ -203,10 +204,11 @@ def test_ions_that_follow_the_cell(mode):
 
     free = rng.normal(size=(3, 3)) if mode == "full" else np.eye(3)
     free = 0.5 * (free + free.T)
-    slope = (gibbs(h * free, 0.05) - gibbs(-h * free, 0.05)) / (2 * h)
-    assert abs(slope) < 1e-5
+    near, far = (
+        (gibbs(k * h * free, 0.05) - gibbs(-k * h * free, 0.05)) / (2 * k * h) for k in (1, 2)
+    )
+    assert abs((4 * near - far) / 3) < 1e-7
     assert gibbs(0 * free, 0.05) == pytest.approx(float(here.gibbs), rel=1e-10)
-    # Where the cell is at a slightly higher temperature.
     t = 0.05 + 1e-4
     hot = ms.quasi_harmonic(
         e.potential, e.params, e.system, t, MESH, pressure=0.3, cell=mode, **options
@@ -222,8 +224,7 @@ def test_ions_that_follow_the_cell(mode):
 
 @pytest.mark.slow
 def test_silicon():
-    """Stillinger and Weber's silicon from F over lattice constants with relaxed ions: it expands at all
-    temperatures, unlike silicon, whose transverse acoustic phonons soften under pressure."""
+    """Stillinger and Weber's silicon from F over lattice constants."""
     e, mesh = silicon(), (4, 4, 4)
     lengths = 5.43094978 * (1.0 + 0.008 * np.cos(np.pi * (np.arange(9) + 0.5) / 9))
     temperatures = np.array([100.0, 300.0])
@@ -243,4 +244,5 @@ def test_silicon():
         assert a == pytest.approx(shortest(t), rel=1e-8)
         rate = (shortest(t + 2.0) - shortest(t - 2.0)) / 4.0
         assert float(found.thermal_expansion) / 3 * a == pytest.approx(rate, rel=1e-3)
-    print(found.thermal_expansion / 3, a)
+    # 2.65e-6/K, what is measured.
+    assert float(found.thermal_expansion) / 3 == pytest.approx(2.65e-6, rel=0.01)
