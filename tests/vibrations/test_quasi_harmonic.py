@@ -244,5 +244,4 @@ def test_silicon():
         assert a == pytest.approx(shortest(t), rel=1e-8)
         rate = (shortest(t + 2.0) - shortest(t - 2.0)) / 4.0
         assert float(found.thermal_expansion) / 3 * a == pytest.approx(rate, rel=1e-3)
-    # 2.65e-6/K, what is measured.
     assert float(found.thermal_expansion) / 3 == pytest.approx(2.65e-6, rel=0.01)
