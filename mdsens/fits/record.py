@@ -23,6 +23,9 @@ def record_of(job: FitJob, fit: Fit, seconds: float) -> FitRecord:
             "sigma": known.sigma, "correlation": known.correlation,
             "deviation": deviations, "direction": directions,
         }  # fmt: skip
+    drawn = ensemble_of(job, fit)
+    if len(drawn):
+        free["ensemble"] = np.array([np.asarray(fit.space.theta(u)) for u in drawn])
     rows = len(fit.best.residuals)
     facts = {
         "chi2": fit.best.chi2, "chi2_start": fit.first.chi2, "freedom": rows - fit.space.size,
@@ -46,6 +49,14 @@ def record_of(job: FitJob, fit: Fit, seconds: float) -> FitRecord:
         job.spec.tables.potential.kind, parameters, fit.space.labels, free, facts,
         tuple(_target_records(fit)), history, provenance,
     )  # fmt: skip
+
+
+def ensemble_of(job: FitJob, fit: Fit) -> np.ndarray:
+    """(n, k) draws u of the free parameters, as many as the input asks for."""
+    how = job.spec.tables.fit
+    if fit.posterior is None:
+        return np.zeros((0, fit.space.size))
+    return fit.posterior.draws(how.ensemble, how.seed)
 
 
 def _target_records(fit: Fit) -> Iterator[TargetRecord]:

@@ -11,7 +11,7 @@ from mdsens.files import atomic
 from mdsens.fit_record import FitRecord
 from mdsens.fits.checkpoint import Checkpoint, remove
 from mdsens.fits.job import FitJob, perform
-from mdsens.fits.record import record_of
+from mdsens.fits.record import ensemble_of, record_of
 from mdsens.io.fits import write_fit
 from mdsens.io.parameters import write_parameters
 
@@ -30,7 +30,8 @@ def run(
 
     Args:
         restart: forget what an interrupted run left.
-        parameters: a LAMMPS file to write the fitted parameters to.
+        parameters: a LAMMPS file to write the fitted parameters to; the members of an ensemble go
+            beside it, NAME-000 and so on.
 
     Raises:
         NotConverged: the record is written all the same, and is the error's `result`.
@@ -47,6 +48,9 @@ def run(
     write_fit(record, output)
     if parameters is not None:
         write_parameters(job.potential, found.params, job.elements, parameters)
+        for k, u in enumerate(ensemble_of(job, found)):
+            member = parameters.with_name(f"{parameters.stem}-{k:03}{parameters.suffix}")
+            write_parameters(job.potential, found.space.params(u), job.elements, member)
     remove(folder)
     if found.why or found.best.failures:
         reason = found.why or "targets failed at the end"

@@ -51,6 +51,7 @@ class FitTable(TomlTable):
     patience: int = Field(default=10, ge=1)
     validation: float = Field(default=0.0, ge=0, lt=1)
     energy_shift: bool = False
+    ensemble: int = Field(default=0, ge=0)
 
 
 class WantTable(TomlTable):

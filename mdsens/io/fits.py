@@ -3,7 +3,8 @@
 /               attrs: format = "mdsens fit", format_version, potential, created
 /parameters     all at the best fit; attrs keys where tables
 /free           labels, value, sigma, start, correlation; deviation and direction of the principal
-                combinations, stiffest first; attrs chi2, chi2_start, freedom, inflation, why
+                combinations, stiffest first; ensemble, draws (n, k); attrs chi2, chi2_start,
+                freedom, inflation, why
 /targets/<k>    attrs name; labels, units, wanted, sigma, start, value, predicted_sigma; the labels
                 of labelled structures are energy, force, stress
 /history/<k>    chi2 and validation of every step from start k

@@ -14,26 +14,32 @@ from pathlib import Path
 import ase
 import numpy as np
 import pytest
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
+import mdsens as ms
 from mdsens.errors import InputError
 from mdsens.fits import run as runs
 from mdsens.fits.job import prepare
 from mdsens.io.fits import read_fit
 from mdsens.io.labelled import read_labelled
 from tests.fits.conftest import FIT, frames
+from tests.potentials.crystals import SW_SILICON
 
 
 def test_a_fit_from_file_to_file(mdsens, fit_toml, tmp_path):
     long = FIT + "#" * 70_000  # more than an HDF5 attribute holds
     (tmp_path / "fit.toml").write_text(long)
-    told = mdsens("fit", fit_toml)
+    told = mdsens("fit", fit_toml, "--set", "fit.ensemble=50")
     assert (told.code, told.err) == (0, "")
     assert "epsilon" in told.out and "converged" in told.out and "written to fit.h5" in told.out
     record = read_fit(tmp_path / "fit.h5")
     assert record.labels == ("epsilon", "sigma")
     np.testing.assert_allclose(record.free["value"], [0.0104, 3.4], rtol=1e-6)
     np.testing.assert_allclose(record.parameters["cutoff"], 6.0)
+    off = (record.free["ensemble"] - record.free["value"]) / record.free["sigma"]
+    assert off.shape == (50, 2) and 0.7 < off.std() < 1.3
     assert record.provenance["fit_toml"] == long
     assert not (tmp_path / "fit.evaluations").exists()
     shown = mdsens("show", "fit.h5")
@@ -43,6 +49,33 @@ def test_a_fit_from_file_to_file(mdsens, fit_toml, tmp_path):
     assert facts["targets"]["md"]["energy"]["rms"] < 1e-7
     assert mdsens("plot", "fit.h5", "-o", "fit.svg").code == 0
     assert (tmp_path / "fit.svg").read_text().count("<svg") == 1
+
+
+@pytest.mark.slow
+def test_an_ensemble_as_files_of_lammps(mdsens, tmp_path):
+    numbers = {**SW_SILICON, "tol": 0.0}
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1)
+    atoms.calc = ms.Calculator(ms.potentials.StillingerWeber(), SW_SILICON)
+    forces = atoms.get_forces() + 0.05 * np.random.default_rng(0).standard_normal((8, 3))
+    atoms.calc = SinglePointCalculator(atoms, forces=forces)
+    write(tmp_path / "si.extxyz", atoms)
+    values = "\n".join(f"{name} = {float(value)!r}" for name, value in numbers.items())
+    (tmp_path / "si.toml").write_text(
+        f'[potential]\nkind = "stillinger_weber"\n[potential.parameters]\n{values}\n'
+        "[free]\nA = true\nlambda = true\n[fit]\nensemble = 3\n"
+        '[[data]]\nfile = "si.extxyz"\nforces = 0.05\n'
+    )
+    told = mdsens("fit", "si.toml", "-p", "Si.sw")
+    assert told.code == 0, told.err
+    record, system = read_fit(tmp_path / "si.h5"), ms.read(tmp_path / "si.extxyz")
+    read = ms.potentials.StillingerWeber().parameters
+    assert len(list(tmp_path.glob("Si*.sw"))) == 4
+    for k, row in enumerate(record.free["ensemble"]):
+        params = read(system, file=tmp_path / f"Si-{k:03}.sw")
+        np.testing.assert_allclose(
+            [np.ravel(np.asarray(params[n]))[0] for n in ("A", "lambda")], row
+        )
 
 
 def test_not_converged_is_exit_3_with_a_record(mdsens, fit_toml, tmp_path):
