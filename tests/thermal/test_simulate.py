@@ -35,21 +35,21 @@ def squeezed():
 
 @pytest.mark.slow
 def test_constant_pressure():
-    """<N kT/V - dU/dV> = P, and <1 + V (p - P)/kT> = 0, of a gas of 32: volumes come as
-    V^32 exp(-(U + P V)/kT), not as V^31 or so, as they would with the momenta at rest."""
-    gas = fcc(2, 0.05)
+    """<N kT/V - dU/dV> = P, and <1 + V (p - P)/kT> = 0, of a gas of four: volumes come as
+    V^4 exp(-(U + P V)/kT), not as V^3 or so, as they would with the momenta at rest."""
+    gas = fcc(1, 0.01)
     ensemble = NPT(
-        temperature=2.0, pressure=0.1, time_step=0.005, equilibration=4000, steps=200_000,
-        stride=50, barostat_relaxation=1.0,
+        temperature=2.0, pressure=0.02, time_step=0.005, equilibration=4000, steps=100_000,
+        stride=50, barostat_relaxation=5.0,
     )  # fmt: skip
     squeezed = simulate(POTENTIAL, PARAMS, gas, ensemble)
     result = thermal_sensitivity(
         POTENTIAL, squeezed, observables=["pressure", weighed], control=False
     )
     pressure, weight = result.observables["pressure"], result.observables["weighed"]
-    assert abs(pressure.value - 0.1) < 3.5 * pressure.error
+    assert abs(pressure.value - 0.02) < 3.5 * pressure.error
     assert abs(weight.value) < 3.5 * weight.error
-    assert weight.error < 1.0 / 4.0  # a particle more or less would be seen
+    assert weight.error < 0.4  # a particle more or less would be seen
 
 
 def weighed(potential, params, state):
