@@ -181,13 +181,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4000)
     options = parser.parse_args()
     fast, trajectory = speed(options.steps)
-    print("steps   ", json.dumps(fast))
+    print("steps   ", json.dumps(fast), flush=True)
     known = errors(trajectory)
     for row in known:
-        print("error   ", json.dumps(row))
+        print("error   ", json.dumps(row), flush=True)
     way = cold()
     for row in way:
-        print("to T = 0", json.dumps(row))
+        print("to T = 0", json.dumps(row), flush=True)
     versions = {"jax": jax.__version__, "mdsens": ms.__version__}
     options.path.write_text(
         json.dumps({"speed": fast, "errors": known, "cold": way, "versions": versions}, indent=1)
