@@ -89,10 +89,15 @@ def estimate(value: np.ndarray, influence: np.ndarray, controls: np.ndarray) -> 
         return Estimate(value, plain, effective, np.ones_like(plain))
     explained = _explained(influence, controls)
     shift = explained.mean(axis=(0, 1))
-    error, effective = mean_error(influence - (explained - shift))
+    error, remaining = mean_error(influence - (explained - shift))
+    # A regression over few samples may put in more noise than it takes off.
+    better = error < plain
+    error = np.where(better, error, plain)
     with np.errstate(divide="ignore", invalid="ignore"):
-        gain = np.where(error > 0.0, (plain / error) ** 2, np.inf)
-    return Estimate(value - shift, error, effective, gain)
+        gain = np.where(better, (plain / error) ** 2, 1.0)
+    return Estimate(
+        value - np.where(better, shift, 0.0), error, np.where(better, remaining, effective), gain
+    )
 
 
 def _explained(influence: np.ndarray, controls: np.ndarray) -> np.ndarray:
