@@ -1,5 +1,6 @@
 """Fitting potentials to what they are judged by, with implicit derivatives and error bars."""
 
+from mdsens.fitting.averages import Averaged
 from mdsens.fitting.fit import Fit, Run, Step, fit
 from mdsens.fitting.labelled import Labelled, Labels
 from mdsens.fitting.losses import LOSSES
@@ -17,6 +18,7 @@ __all__ = [
     "ENERGY_SHIFT",
     "LOSSES",
     "OPTIMIZERS",
+    "Averaged",
     "Descent",
     "Evaluation",
     "Fit",

@@ -103,7 +103,7 @@ def read_all(
     readings: Sequence[Reading], potential: Potential, params: Any, state: Any
 ) -> jax.Array:
     """(m,) all readings of one state."""
-    known = {r.quantity: r.quantity(potential, params, state) for r in readings}
+    known = {q: q(potential, params, state) for q in dict.fromkeys(r.quantity for r in readings)}
     return jnp.stack([r.factor * jnp.asarray(known[r.quantity])[r.place] for r in readings])
 
 

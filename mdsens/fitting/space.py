@@ -10,8 +10,9 @@ one size, whatever their units.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -90,6 +91,13 @@ class Space:
 
     def params(self, u: Any) -> Any:
         """All parameters, as a differentiable function of u (k,)."""
+        return self._compiled(u)
+
+    @cached_property
+    def _compiled(self) -> Callable[[Any], Any]:
+        return jax.jit(self._made)
+
+    def _made(self, u: jax.Array) -> Any:
         theta = self.theta(u)
         leaves, structure = jax.tree.flatten(self.base)
         owner, entry = np.array(self._places).T

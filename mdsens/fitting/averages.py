@@ -1,0 +1,132 @@
+"""Averages at a temperature as targets: energies, pressures, densities, correlations of a liquid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mdsens.errors import InputError, NotConverged
+from mdsens.fitting.measured import Wanted
+from mdsens.fitting.space import Space
+from mdsens.fitting.targets import Outcome, Target, of_potential
+from mdsens.parameters import restricted
+from mdsens.potentials import Potential
+from mdsens.system import System
+from mdsens.thermal import (
+    Ensemble,
+    Trajectory,
+    average,
+    effective_share,
+    simulate,
+    thermal_sensitivity,
+)
+
+# The share of its samples that must count for a trajectory to be used again.
+_SHARE = 0.5
+
+Observable = Callable[[Potential, Any, Any], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Averaged(Target):
+    """Averages <A>(theta) of one system in an ensemble, and their implicit derivatives
+
+        d<A>/dtheta = <dA/dtheta> - beta cov(A, dU/dtheta)
+
+    A trajectory is reweighted as long as half of its samples count, and then simulated again from the
+    start, with the same random numbers: where it was simulated decides all of it, so that a fit goes
+    on after an interruption as if there had been none.
+
+    Attributes:
+        name: of the target.
+        system: where simulations start; as large as the ensemble asks for, best relaxed.
+        ensemble: NVT or NPT of `mdsens.thermal`, long enough: a statistical error above the sigma of
+            what is wanted is refused.
+        observable: f(potential, params, state) -> (m,), or () where one number is wanted, with the
+            parameters of the potential.
+        readings: what is wanted, in the order of the observable.
+    """
+
+    name: str
+    system: System
+    ensemble: Ensemble
+    observable: Observable
+    readings: Sequence[Wanted]
+    _known: dict[bytes, Trajectory] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.readings:
+            raise InputError(f"{self.name}: nothing is wanted of it; give at least one value")
+        if not self.ensemble.is_canonical:
+            raise InputError(
+                f"{self.name}: averages at constant energy cannot be fitted; use NVT or NPT"
+            )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(f"{r.label} of {self.name}" for r in self.readings)
+
+    @property
+    def wanted(self) -> np.ndarray:
+        return np.array([r.value for r in self.readings])
+
+    @property
+    def sigma(self) -> np.ndarray:
+        return np.array([r.sigma for r in self.readings])
+
+    def evaluate(
+        self, potential: Potential, space: Space, u: np.ndarray, memory: tuple[np.ndarray, ...] = ()
+    ) -> Outcome:
+        def params(u: Any) -> Any:
+            return restricted(of_potential(space.params(u)), self.system.type_names)
+
+        (where,) = memory or (np.asarray(u, float),)
+        trajectory = self._trajectory(potential, params(where), where)
+        if not float(effective_share(potential, params(u), trajectory)) >= _SHARE:
+            where = np.asarray(u, float)
+            trajectory = self._trajectory(potential, params(where), where)
+
+        def values(u: jax.Array) -> tuple[jax.Array, jax.Array]:
+            found = average(self._flat, potential, params(u), trajectory, least=_SHARE)
+            return found, jax.lax.stop_gradient(found)
+
+        jacobian, found = jax.jacfwd(values, has_aux=True)(jnp.asarray(u))
+        found, jacobian = np.asarray(found), np.asarray(jacobian)
+        if not np.isfinite(found).all() or not np.isfinite(jacobian).all():
+            raise NotConverged(f"{self.name}: an average is no number")
+        scale = np.array([r.scale for r in self.readings])
+        return Outcome(found / scale, jacobian / scale[:, None], (where,))
+
+    def _flat(self, potential: Potential, params: Any, state: Any) -> jax.Array:
+        found = jnp.ravel(jnp.asarray(self.observable(potential, params, state)))
+        if len(found) != len(self.readings):
+            raise InputError(
+                f"{self.name}: the observable has {len(found)} numbers, and {len(self.readings)} are "
+                "wanted; give one for each"
+            )
+        return found
+
+    def _trajectory(self, potential: Potential, params: Any, where: np.ndarray) -> Trajectory:
+        """That at these parameters; the last one is kept."""
+        key = where.tobytes()
+        if key not in self._known:
+            found = simulate(potential, params, self.system, self.ensemble)
+            self._check_errors(potential, found)
+            self._known.clear()
+            self._known[key] = found
+        return self._known[key]
+
+    def _check_errors(self, potential: Potential, trajectory: Trajectory) -> None:
+        told = thermal_sensitivity(potential, trajectory, observables=[self._flat])
+        (estimate,) = told.observables.values()
+        for r, error in zip(self.readings, np.ravel(estimate.error), strict=True):
+            if error / r.scale > r.sigma:
+                raise InputError(
+                    f"{self.name}: {r.label}: the statistical error {error / r.scale:.2g} is above its "
+                    f"sigma {r.sigma:.2g}; give the ensemble more steps or walkers"
+                )
