@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,10 @@ with pytest.MonkeyPatch.context() as patch:
     import jax
 
     jax.devices()  # reads the flags
+
+# A script that starts the tests in the background has them, and what they start, ignore it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A process may map 65530 pieces of memory (vm.max_map_count), each compiled program takes a few, and
 # LLVM crashes for want of them.
