@@ -1,6 +1,7 @@
 """Which parameters are free, within what, and how they are counted: theta = theta(u).
 
-    linear   theta = theta_0 + s u,  s = |theta_0|, or 1 where that is zero
+    linear   theta = theta_0 + s u,  s = |theta_0|, of an array without keys (weights) the root mean
+             square of its entries; 1 where that is zero
     log      theta = theta_0 exp(u)
 
 u = 0 is the start, and a step in u is a relative change of the parameter: all free parameters are of
@@ -170,11 +171,22 @@ def space(params: Any, free: Mapping[str, Free | Tied]) -> Space:
     return Space(
         base, labels, theta,
         np.array([r.lower for r in rules]), np.array([r.upper for r in rules]),
-        np.where(theta == 0.0, 1.0, np.abs(theta)),
+        _scales(params, arrays, list(places)),
         np.array([r.transform == "log" for r in rules]),
         np.array([r.prior or (0.0, np.inf) for r in rules]),
         tuple(places), tuple(ties),
     )  # fmt: skip
+
+
+def _scales(params: Any, arrays: list[np.ndarray], places: list[tuple[int, int]]) -> np.ndarray:
+    """(k,) s of each free entry."""
+    leaves = jax.tree.leaves(params, is_leaf=lambda x: isinstance(x, Table))
+    sizes = [
+        np.abs(a).ravel() if isinstance(leaf, Table) else np.full(a.size, np.sqrt(np.mean(a**2)))
+        for leaf, a in zip(leaves, arrays, strict=True)
+    ]
+    found = np.array([sizes[leaf][entry] for leaf, entry in places])
+    return np.where(found == 0.0, 1.0, found)
 
 
 def _with_entries(leaf: jax.Array, entries: Any, values: jax.Array) -> jax.Array:
