@@ -4,7 +4,7 @@ from mdsens.fitting.averages import Averaged
 from mdsens.fitting.fit import Fit, Run, Step, fit
 from mdsens.fitting.labelled import Labelled, Labels
 from mdsens.fitting.losses import LOSSES
-from mdsens.fitting.measured import Measured, Wanted
+from mdsens.fitting.measured import Measured
 from mdsens.fitting.optimizers import OPTIMIZERS, Descent
 from mdsens.fitting.posterior import Posterior, posterior, sampled
 from mdsens.fitting.problem import Evaluation, Problem
@@ -13,6 +13,7 @@ from mdsens.fitting.properties import barrier, crystal, defect, surface
 from mdsens.fitting.readings import Reading, reading
 from mdsens.fitting.space import Free, Space, Tied, space
 from mdsens.fitting.targets import ENERGY_SHIFT, Outcome, Target, rows_of
+from mdsens.fitting.wanted import Wanted
 
 __all__ = [
     "ENERGY_SHIFT",

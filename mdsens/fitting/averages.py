@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdsens.errors import InputError, NotConverged
-from mdsens.fitting.measured import Wanted
+from mdsens.errors import InputError
 from mdsens.fitting.space import Space
-from mdsens.fitting.targets import Outcome, Target, of_potential
+from mdsens.fitting.targets import Outcome, of_potential
+from mdsens.fitting.wanted import Properties, Wanted
 from mdsens.parameters import restricted
 from mdsens.potentials import Potential
 from mdsens.system import System
@@ -33,7 +33,7 @@ Observable = Callable[[Potential, Any, Any], Any]
 
 
 @dataclass(frozen=True, eq=False)
-class Averaged(Target):
+class Averaged(Properties):
     """Averages <A>(theta) of one system in an ensemble, and their implicit derivatives
 
         d<A>/dtheta = <dA/dtheta> - beta cov(A, dU/dtheta)
@@ -60,24 +60,11 @@ class Averaged(Target):
     _known: dict[bytes, Trajectory] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.readings:
-            raise InputError(f"{self.name}: nothing is wanted of it; give at least one value")
+        super().__post_init__()
         if not self.ensemble.is_canonical:
             raise InputError(
                 f"{self.name}: averages at constant energy cannot be fitted; use NVT or NPT"
             )
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return tuple(f"{r.label} of {self.name}" for r in self.readings)
-
-    @property
-    def wanted(self) -> np.ndarray:
-        return np.array([r.value for r in self.readings])
-
-    @property
-    def sigma(self) -> np.ndarray:
-        return np.array([r.sigma for r in self.readings])
 
     def evaluate(
         self, potential: Potential, space: Space, u: np.ndarray, memory: tuple[np.ndarray, ...] = ()
@@ -96,11 +83,7 @@ class Averaged(Target):
             return found, jax.lax.stop_gradient(found)
 
         jacobian, found = jax.jacfwd(values, has_aux=True)(jnp.asarray(u))
-        found, jacobian = np.asarray(found), np.asarray(jacobian)
-        if not np.isfinite(found).all() or not np.isfinite(jacobian).all():
-            raise NotConverged(f"{self.name}: an average is no number")
-        scale = np.array([r.scale for r in self.readings])
-        return Outcome(found / scale, jacobian / scale[:, None], (where,))
+        return self.outcome(found, jacobian, (where,))
 
     def _flat(self, potential: Potential, params: Any, state: Any) -> jax.Array:
         found = jnp.ravel(jnp.asarray(self.observable(potential, params, state)))

@@ -14,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mdsens.errors import InputError, NotConverged
+from mdsens.errors import NotConverged
 from mdsens.fitting.space import Space
-from mdsens.fitting.targets import Outcome, Target, of_potential
+from mdsens.fitting.targets import Outcome, of_potential
+from mdsens.fitting.wanted import Properties, Wanted
 from mdsens.parameters import restricted
 from mdsens.potentials import Potential
 from mdsens.state import Configuration
@@ -33,25 +34,8 @@ States = Sequence[Configuration]
 Measure = Callable[[Potential, Any, Sequence[System]], tuple[jax.Array, States]]
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """One number that should be met.
-
-    Attributes:
-        label: its name.
-        value, sigma: what it should be, and the standard deviation of that, in `units`.
-        scale: one of these units in those of the potential.
-    """
-
-    label: str
-    value: float
-    sigma: float
-    units: str = ""
-    scale: float = 1.0
-
-
 @dataclass(frozen=True, eq=False)
-class Measured(Target):
+class Measured(Properties):
     """m properties of one or a few related systems.
 
     Attributes:
@@ -70,28 +54,6 @@ class Measured(Target):
     readings: Sequence[Wanted]
     watched: bool = True
 
-    def __post_init__(self) -> None:
-        if not self.readings:
-            raise InputError(f"{self.name}: nothing is wanted of it; give at least one value")
-        for r in self.readings:
-            if not (np.isfinite(r.value) and 0.0 < r.sigma < np.inf):
-                raise InputError(
-                    f"{self.name}: {r.label}: value {r.value:g} and sigma {r.sigma:g}; both must be "
-                    "finite, and sigma positive"
-                )
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return tuple(f"{r.label} of {self.name}" for r in self.readings)
-
-    @property
-    def wanted(self) -> np.ndarray:
-        return np.array([r.value for r in self.readings])
-
-    @property
-    def sigma(self) -> np.ndarray:
-        return np.array([r.sigma for r in self.readings])
-
     def evaluate(
         self, potential: Potential, space: Space, u: np.ndarray, memory: tuple[np.ndarray, ...] = ()
     ) -> Outcome:
@@ -108,15 +70,11 @@ class Measured(Target):
         # backward.
         slope = jax.jacfwd if len(u) <= _BACKWARD * len(self.readings) else jax.jacrev
         jacobian, (found, places) = slope(values, has_aux=True)(jnp.asarray(u))
-        found, jacobian = np.asarray(found), np.asarray(jacobian)
         memory = tuple(np.asarray(x) for place in places for x in place)
-        if not np.isfinite(found).all() or not np.isfinite(jacobian).all():
-            bad = int(np.flatnonzero(~np.isfinite(found) | ~np.isfinite(jacobian).all(axis=1))[0])
-            raise NotConverged(f"{self.labels[bad]} is no number")
+        outcome = self.outcome(found, jacobian, memory)
         if self.watched:
             _check_basins(self.name, self.systems, memory)
-        scale = np.array([r.scale for r in self.readings])
-        return Outcome(found / scale, jacobian / scale[:, None], memory)
+        return outcome
 
 
 def _resumed(systems: Sequence[System], memory: tuple[np.ndarray, ...]) -> list[System]:

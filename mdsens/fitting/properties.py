@@ -17,8 +17,9 @@ import jax.numpy as jnp
 from mdsens import observables
 from mdsens.crystals import formation, surface_energy
 from mdsens.equilibrium import relax, saddle
-from mdsens.fitting.measured import Measured, Wanted
+from mdsens.fitting.measured import Measured
 from mdsens.fitting.readings import Reading, read_all
+from mdsens.fitting.wanted import Wanted
 from mdsens.potentials import Potential
 from mdsens.system import System
 
