@@ -129,16 +129,15 @@ class Labelled(Target):
     ) -> Outcome:
         params = space.params(u)
         tangents = jax.vmap(lambda e: jax.jvp(space.params, (u,), (e,))[1])(np.eye(space.size))
-        values, jacobian = (
-            self.values(potential, space, u),
-            np.zeros((len(self.wanted), space.size)),
-        )
+        values, jacobian = np.zeros(len(self.wanted)), np.zeros((len(self.wanted), space.size))
         for rows, group in self._numbers(potential, params):
-            found = slopes(potential, of_potential(params), of_potential(tangents), group.frames)
-            jacobian[rows.number] = found[rows.structure, :, rows.place]
-        if has_shift(params):
-            energies = self._rows.kind == 0
-            jacobian[energies] += self._shift(tangents).T[self._rows.structure[energies]]
+            given = (of_potential(params), of_potential(tangents), group.frames)
+            found, by_u = slopes(potential, *given)
+            values[rows.number] = found[rows.structure, rows.place]
+            jacobian[rows.number] = by_u[rows.structure, :, rows.place]
+        energies = self._rows.kind == 0
+        values[energies] += self._shifts(params)
+        jacobian[energies] += self._shifts(tangents).T
         return Outcome(values, jacobian)
 
     def values(self, potential: Potential, space: Space, u: np.ndarray) -> np.ndarray:
@@ -146,9 +145,7 @@ class Labelled(Target):
         for rows, group in self._numbers(potential, params):
             found = predictions(potential, of_potential(params), group.frames)
             values[rows.number] = found[rows.structure, rows.place]
-        if has_shift(params):
-            energies = self._rows.kind == 0
-            values[energies] += self._shift(params)[self._rows.structure[energies]]
+        values[self._rows.kind == 0] += self._shifts(params)
         return values
 
     def pulled(
@@ -202,10 +199,13 @@ class Labelled(Target):
             place = at[mine] + np.where(self._rows.kind[mine] == 2, ghosts, 0)
             yield _Numbers(mine, row[k[mine]], place), group
 
-    def _shift(self, params: Any) -> np.ndarray:
-        """(..., S) the mean shift of the energy of each structure's particles."""
+    def _shifts(self, params: Any) -> np.ndarray:
+        """(..., E) what is added to each energy per particle; zero without a shift."""
+        if not has_shift(params):
+            return np.zeros(1)
         table = params[ENERGY_SHIFT]
-        return np.asarray(table.values) @ self._share(table.keys)
+        each = np.asarray(table.values) @ self._share(table.keys)
+        return each[..., self._rows.structure[self._rows.kind == 0]]
 
     def _share(self, species: Sequence[str]) -> np.ndarray:
         """(species, S) what part of each structure they are."""

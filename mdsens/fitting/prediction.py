@@ -90,9 +90,12 @@ def predictions(potential: Potential, params: Any, frames: Frames) -> np.ndarray
     return np.asarray(_predictions(potential, params, frames))
 
 
-def slopes(potential: Potential, params: Any, tangents: Any, frames: Frames) -> np.ndarray:
-    """(S, k, P) its derivatives along each of k tangents, in forward mode."""
-    return np.asarray(_slopes(potential, params, tangents, frames))
+def slopes(
+    potential: Potential, params: Any, tangents: Any, frames: Frames
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same and its derivatives along each of k tangents (S, k, P), in forward mode."""
+    values, found = _slopes(potential, params, tangents, frames)
+    return np.asarray(values), np.asarray(found)
 
 
 def slope(potential: Potential, params: Any, weights: np.ndarray, frames: Frames) -> Any:
@@ -108,12 +111,14 @@ def _predictions(potential: Potential, params: Any, frames: Frames) -> jax.Array
 
 
 @partial(jax.jit, static_argnames="potential")
-def _slopes(potential: Potential, params: Any, tangents: Any, frames: Frames) -> jax.Array:
-    def one(frame: Frames) -> jax.Array:
+def _slopes(
+    potential: Potential, params: Any, tangents: Any, frames: Frames
+) -> tuple[jax.Array, jax.Array]:
+    def one(frame: Frames) -> tuple[jax.Array, jax.Array]:
         def of(p: Any) -> jax.Array:
             return _prediction(potential, p, frame)
 
-        return jax.vmap(lambda t: jax.jvp(of, (params,), (t,))[1])(tangents)
+        return of(params), jax.vmap(lambda t: jax.jvp(of, (params,), (t,))[1])(tangents)
 
     return jax.lax.map(one, frames, batch_size=_AT_ONCE)
 
