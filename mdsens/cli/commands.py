@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from mdsens.cli import fits, sweeps
-from mdsens.errors import DerivativeUndefined, InputError
+from mdsens.cli import drawings, fits, sweeps
+from mdsens.errors import DerivativeUndefined
 
 app = typer.Typer(
     name="mdsens",
@@ -107,7 +107,13 @@ def check(run_toml: RunFile, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def verify(run_toml: RunFile, overrides: Overrides = None) -> None:
+def verify(
+    run_toml: RunFile,
+    overrides: Overrides = None,
+    figure: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FIG.png", help="Draw it, too.")
+    ] = None,
+) -> None:
     """Compare with finite differences.
 
     Every parameter is moved, the system relaxed again, and the slope put beside the derivative.
@@ -118,13 +124,18 @@ def verify(run_toml: RunFile, overrides: Overrides = None) -> None:
     from mdsens.cli import tables
     from mdsens.cli.environment import configure_jax
     from mdsens.cli.progress import progress_bars
+    from mdsens.files import atomic
 
     job = workflow.prepare(run_toml, overrides or ())
     workflow.require_derivatives(job)
+    if figure is not None:
+        atomic.check_writable(figure)
     configure_jax()
     with progress_bars() as progress:
         rows = workflow.verify(job, progress)
     tables.print_verification(rows)
+    if figure is not None:
+        drawings.write_verification(rows, figure)
     wrong = sum(not row.agrees for row in rows)
     if wrong:
         raise DerivativeUndefined(
@@ -157,40 +168,8 @@ def show(
         tables.print_result(result)
 
 
-@app.command()
-def plot(
-    out_h5: ResultFile,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", metavar="FIG.png", help="PNG, SVG or PDF. Default: <stem>.png, here."
-        ),
-    ] = None,
-) -> None:
-    """Draw what is in a result file.
-
-    The particles coloured by their sensitivity, and the derivatives of scalars.
-    """
-    from mdsens.files import atomic
-    from mdsens.io.fits import FORMAT
-    from mdsens.io.hdf5 import format_of
-    from mdsens.io.results import read_result
-
-    try:
-        from mdsens.report.figures import image
-        from mdsens.report.fit_figures import fit_image
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"plot: {error.name} is not installed; pip install 'mdsens[plot]'"
-        ) from error
-    target = output or Path(f"{out_h5.stem}.png")
-    atomic.check_writable(target)
-    if format_of(out_h5) == FORMAT:
-        content = fit_image(fits.read(out_h5), target.suffix)
-    else:
-        content = image(read_result(out_h5), target.suffix)
-    atomic.write_bytes(target, content)
-    typer.echo(f"written to {target}")
+app.command()(drawings.plot)
+app.command()(drawings.report)
 
 
 @app.command("list")

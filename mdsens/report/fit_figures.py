@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdsens.fit_record import KINDS, FitRecord
-from mdsens.report.figures import BLUE, INK, ORANGE, PALE, rendered
+from mdsens.report.style import BLUE, INK, ORANGE, PALE, rendered
 
 
 def fit_image(record: FitRecord, suffix: str = ".png") -> bytes:

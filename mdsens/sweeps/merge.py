@@ -14,9 +14,9 @@ from mdsens.io.columns import Form, column, joined
 from mdsens.io.grid import Grid, written_grid
 from mdsens.io.hdf5 import Refused, write_array
 from mdsens.io.results import versions
+from mdsens.io.sweeps import FORMAT
 from mdsens.sweeps.shards import Shards
 
-FORMAT = "mdsens sweep"
 FORMAT_VERSION = 1
 _BATCH = "provenance/batch"
 

@@ -86,13 +86,19 @@ def test_plot(mdsens, out_h5, tmp_path):
     assert "</svg>" in (tmp_path / "figure.svg").read_text()
 
 
+def test_report(mdsens, refused, out_h5, tmp_path):
+    assert mdsens("report", out_h5).out == "written to out.html\n"
+    assert "16 particles in 2D" in (tmp_path / "out.html").read_text()
+    assert "no folder" in refused(5, "report", out_h5, "-o", "none/page.html")
+
+
 def test_plot_into_nowhere(refused, out_h5, tmp_path):
     assert "allowed: .png, .svg, .pdf" in refused(2, "plot", out_h5, "-o", "figure.gif")
     assert "no folder" in refused(5, "plot", out_h5, "-o", "none/figure.png")
     assert {p.name for p in tmp_path.iterdir()} == {"out.h5"}
 
 
-@pytest.mark.parametrize("command", ["show", "plot"])
+@pytest.mark.parametrize("command", ["show", "plot", "report"])
 def test_results_that_are_none(refused, tmp_path, command):
     assert "no such file" in refused(2, command, "none.h5")
     (tmp_path / "x.h5").write_text("text")

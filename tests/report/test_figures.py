@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from matplotlib.collections import EllipseCollection, LineCollection
 
+from mdsens.derivatives.verify import Check
 from mdsens.errors import InputError
 from mdsens.parameters import Table
-from mdsens.report import geometry
+from mdsens.report import draw_bands, draw_modes, draw_verification, geometry
 from mdsens.report.figures import draw, image
+from mdsens.report.solid import view
 from mdsens.result import Derivative
 from mdsens.system import System
+from mdsens.vibrations import Modes
 from tests.io import handmade
 
 
@@ -60,9 +63,9 @@ def test_formats():
 
 
 def test_axes_have_units():
+    assert draw(handmade.result()).axes[0].get_xlabel() == "x  (reduced)"
     particles, bars = draw(crystal()).axes[:2]
-    assert particles.get_xlabel() == "x  (angstrom)"
-    assert "seen along z" in particles.get_title()
+    assert "cell 5 × 6 × 7 angstrom" in particles.get_title()
     assert bars.texts
 
 
@@ -110,3 +113,49 @@ def test_contacts_of_two_discs_across_the_cell():
     assert np.allclose(segments, [[[0.1, 1.0], [-0.7, 1.0]]])
     assert np.allclose(force, 2.0 * (1 - 0.8))
     assert any(isinstance(c, LineCollection) for c in draw(result).axes[0].collections)
+
+
+def test_nearer_particles_hide_those_behind():
+    front, back = view(np.array([[0.0, 0.0, 0.0], [0.0, 5.0, 0.0]]))
+    assert front[2] > back[2]
+    turned = view(np.eye(3))
+    assert np.allclose(turned @ turned.T, np.eye(3)) and np.linalg.det(turned) > 0
+
+
+def test_few_atoms_are_drawn_with_their_images():
+    """Two atoms of a diamond cell show the bonds of the crystal."""
+    cell = 5.43 / 2 * (np.ones((3, 3)) - np.eye(3))
+    sites = np.array([[0.0, 0.0, 0.0], [0.25, 0.25, 0.25]]) @ (2 * cell)
+    system = System(sites, cell, (True,) * 3, ("Si",) * 2, (False,) * 2, units="metal")
+    result = replace(crystal(), system=system, sensitivity={})
+    axes = draw(result).axes[0]
+    bonds = max((len(c.get_segments()) for c in axes.collections
+                 if isinstance(c, LineCollection) and c.get_zorder() == 1), default=0)  # fmt: skip
+    assert bonds >= 16
+
+
+def test_modes_and_bands():
+    n = 9
+    vectors = np.eye(27)[:4].reshape(4, n, 3)
+    figure = draw_modes(crystal().system, Modes(np.arange(4.0), vectors, 3), 4)
+    assert len([a for a in figure.axes if a.get_title()]) == 4
+    with pytest.raises(InputError, match="9 particles, a system of 16"):
+        draw_modes(handmade.result().system, Modes(np.arange(4.0), vectors, 3))
+    path = np.linspace(0, 1, 5)
+    bands = np.outer(path, [1.0, 2.0, 3.0])
+    figure = draw_bands(
+        path, bands, {"G": 0, "X": 4}, sigma=0.1 * bands, others=[("other", 1.1 * bands)]
+    )
+    axes = figure.axes[0]
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["G", "X"]
+    assert axes.get_ylabel() == "frequency  (THz)"
+
+
+def test_verification():
+    rows = [
+        Check("energy", "alpha", "", 1.0, 1.0 + 1e-9, 1e-9, 1e-8, True),
+        Check("energy", "diameter", "[3]", 1.0, 1.1, 0.1, 1e-8, False),
+    ]
+    axes = draw_verification(rows).axes[0]
+    assert axes.get_title() == "1 of 2 derivatives agree"
+    assert axes.get_yticklabels()[0].get_text() == "d energy / d diameter [3]"
