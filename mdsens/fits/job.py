@@ -13,7 +13,17 @@ from mdsens import potentials
 from mdsens.errors import InputError
 from mdsens.fits.builders import Files, targets_of
 from mdsens.fits.spec import FitSpec, FreeTable, load
-from mdsens.fitting import ENERGY_SHIFT, Fit, Free, Labelled, Target, Tied, fit
+from mdsens.fitting import (
+    ENERGY_SHIFT,
+    MANY,
+    Fit,
+    Free,
+    Labelled,
+    Target,
+    Tied,
+    fit,
+    space,
+)
 from mdsens.parameters import Table, resolve
 from mdsens.potentials import Potential
 from mdsens.system import System
@@ -63,6 +73,8 @@ def prepare(path: Any, overrides: Sequence[str] = ()) -> FitJob:
             names = elements.type_names
             params[ENERGY_SHIFT] = Table(np.zeros(len(names)), names)
             free[ENERGY_SHIFT] = Free()
+        if spec.tables.fit.ensemble:
+            _check_ensemble(spec.tables.fit.ensemble, space(params, free).size)
     except InputError as error:
         raise (
             error if str(error).startswith(str(path)) else InputError(f"{path}: {error}")
@@ -90,6 +102,14 @@ def _rule(how: bool | FreeTable) -> Free | Tied:
     lower = -np.inf if how.lower is None else how.lower
     upper = np.inf if how.upper is None else how.upper
     return Free(lower, upper, how.transform, prior)
+
+
+def _check_ensemble(count: int, free: int) -> None:
+    if free > MANY:
+        raise InputError(
+            f"fit.ensemble: {count} sets cannot be drawn of {free} free parameters, as error bars are "
+            f"known of up to {MANY}; leave it out, or free fewer"
+        )
 
 
 def _one_of_each(systems: Sequence[System]) -> System:

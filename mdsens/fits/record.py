@@ -12,7 +12,8 @@ from mdsens.fitting import Fit, Labelled, Measured, rows_of
 from mdsens.parameters import Table
 
 
-def record_of(job: FitJob, fit: Fit, seconds: float) -> FitRecord:
+def record_of(job: FitJob, fit: Fit, drawn: np.ndarray, seconds: float) -> FitRecord:
+    """The record of a fit and its ensemble, points u (n, k)."""
     known = fit.posterior
     free = {"value": np.asarray(fit.space.theta(fit.best.u)), "start": fit.space.start}
     if known is None:
@@ -23,7 +24,6 @@ def record_of(job: FitJob, fit: Fit, seconds: float) -> FitRecord:
             "sigma": known.sigma, "correlation": known.correlation,
             "deviation": deviations, "direction": directions,
         }  # fmt: skip
-    drawn = ensemble_of(job, fit)
     if len(drawn):
         free["ensemble"] = np.array([np.asarray(fit.space.theta(u)) for u in drawn])
     rows = len(fit.best.residuals)
@@ -53,9 +53,9 @@ def record_of(job: FitJob, fit: Fit, seconds: float) -> FitRecord:
 
 def ensemble_of(job: FitJob, fit: Fit) -> np.ndarray:
     """(n, k) draws u of the free parameters, as many as the input asks for."""
-    how = job.spec.tables.fit
     if fit.posterior is None:
         return np.zeros((0, fit.space.size))
+    how = job.spec.tables.fit
     return fit.posterior.draws(how.ensemble, how.seed)
 
 

@@ -44,11 +44,12 @@ def run(
         remove(folder)
     checkpoint = Checkpoint(folder, job.identity, len(job.targets))
     found = perform(job, history=checkpoint.history(), record=checkpoint.record, progress=progress)
-    record = record_of(job, found, time.perf_counter() - begun)
+    drawn = ensemble_of(job, found)
+    record = record_of(job, found, drawn, time.perf_counter() - begun)
     write_fit(record, output)
     if parameters is not None:
         write_parameters(job.potential, found.params, job.elements, parameters)
-        for k, u in enumerate(ensemble_of(job, found)):
+        for k, u in enumerate(drawn):
             member = parameters.with_name(f"{parameters.stem}-{k:03}{parameters.suffix}")
             write_parameters(job.potential, found.space.params(u), job.elements, member)
     remove(folder)

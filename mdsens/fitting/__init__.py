@@ -7,7 +7,7 @@ from mdsens.fitting.losses import LOSSES
 from mdsens.fitting.measured import Measured
 from mdsens.fitting.optimizers import OPTIMIZERS, Descent
 from mdsens.fitting.posterior import Posterior, posterior, sampled
-from mdsens.fitting.problem import Evaluation, Problem
+from mdsens.fitting.problem import MANY, Evaluation, Problem
 from mdsens.fitting.profile import profile
 from mdsens.fitting.properties import barrier, crystal, defect, surface
 from mdsens.fitting.readings import Reading, reading
@@ -18,6 +18,7 @@ from mdsens.fitting.wanted import Wanted
 __all__ = [
     "ENERGY_SHIFT",
     "LOSSES",
+    "MANY",
     "OPTIMIZERS",
     "Averaged",
     "Descent",

@@ -10,16 +10,20 @@ from typing import Any
 import numpy as np
 
 from mdsens.errors import InputError, MdsensError
+from mdsens.fitting.identifiable import check_identifiable
 from mdsens.fitting.losses import LOSSES
 from mdsens.fitting.optimizers import OPTIMIZERS, Descent, Stop
-from mdsens.fitting.posterior import Posterior, check_determined, posterior
-from mdsens.fitting.problem import MANY, Evaluation, Problem, check_identifiable, residuals
+from mdsens.fitting.posterior import Posterior, posterior
+from mdsens.fitting.problem import MANY, Evaluation, Problem, residuals
 from mdsens.fitting.space import Free, Space, Tied, space
 from mdsens.fitting.targets import Target, rows_of
 from mdsens.linear import require_float64
 from mdsens.potentials import Potential
 
 Progress = Callable[[str, float, float | None, str], None]
+
+# Points around the start that are asked for what the start does not tell.
+_AROUND = 16
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Fit:
     Attributes:
         potential, space, targets: what was fitted.
         params: all parameters at the best fit.
-        first, best: residuals at the start and at the best fit.
+        first, best: residuals at the start (the first that could be evaluated) and at the best fit.
         posterior: what is known of the free parameters; None where they are more than 300.
         runs: one per start, None where a start could not be evaluated.
         chosen: which of them is the best.
@@ -144,9 +148,9 @@ def fit(
 
     Raises:
         InputError: a parameter that no target depends on (also a combination of them), a target that
-            depends on none, more than 300 parameters for levenberg_marquardt, and other faults of the
-            input; all named.
-        NotConverged, DerivativeUndefined: a target that cannot be evaluated at the start.
+            depends on none, at the start and at points within `spread` of it; more than 300 parameters
+            for levenberg_marquardt; and other faults of the input; all named.
+        NotConverged, DerivativeUndefined: a target that cannot be evaluated at any start.
         Float32Error: 64-bit floats are off.
     """
     require_float64(params)
@@ -161,27 +165,26 @@ def fit(
     tell = progress or (lambda *_: None)
     runs: list[Run | None] = []
     first: Evaluation | None = None
-    for number, u in enumerate(_starts(where, starts, spread, seed)):
+    refusals: list[MdsensError] = []
+    for number, u in enumerate([np.zeros(where.size), *_drawn(where, starts - 1, spread, seed)]):
         problem = Problem(
             potential, where, tuple(targets), loss, (history or {}).get(number, ()),
             lambda e, number=number: record(number, e) if record else None,
         )  # fmt: skip
         try:
             at = problem(u)
-        except MdsensError:
-            if number == 0:
-                raise
+        except MdsensError as error:
+            refusals.append(error)
             runs.append(None)
             continue
-        if number == 0:
+        if first is None:
             first = at
-            check_identifiable(problem, at)
-            if at.jacobian is not None:
-                check_determined(where, at.jacobian)
+            check_identifiable(problem, at, _drawn(where, _AROUND, spread, seed))
         seen = partial(_tell_step, tell, number)
         watch = _Watch(problem, how, validation, patience, seen)
         runs.append(watch.descended(optimizer, u))
-    assert first is not None
+    if first is None:
+        raise refusals[0]
     chosen, run = min(
         ((k, r) for k, r in enumerate(runs) if r is not None), key=lambda x: _score(x[1])
     )
@@ -248,12 +251,16 @@ def _score(run: Run) -> float:
     return min(s.validation if np.isfinite(s.validation) else s.loss for s in run.steps)
 
 
-def _starts(where: Space, count: int, spread: float, seed: int) -> list[np.ndarray]:
+def _drawn(where: Space, count: int, spread: float, seed: int) -> np.ndarray:
+    """(count, k) points u within `spread` of the start and within the bounds, a Latin hypercube: each
+    parameter takes values from all of its range, however few the points are."""
     lower, upper = where.bounds()
-    step = np.random.default_rng(seed).uniform(-spread, spread, (count - 1, where.size))
+    rng = np.random.default_rng(seed)
+    rows = rng.permuted(np.tile(np.arange(count)[:, None], where.size), axis=0)
+    step = spread * (2.0 * (rows + rng.random(rows.shape)) / count - 1.0)
     # Not onto a bound: the trust region begins inside.
     inside = 1e-3 * np.minimum(upper - lower, spread)
-    return [np.zeros(where.size), *np.clip(step, lower + inside, upper - inside)]
+    return np.clip(step, lower + inside, upper - inside)
 
 
 def _check(optimizer: str, loss: str, starts: int) -> None:

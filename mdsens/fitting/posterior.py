@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mdsens.errors import InputError, MdsensError
+from mdsens.errors import MdsensError
 from mdsens.fitting.problem import Evaluation
 from mdsens.fitting.space import Space
 from mdsens.fitting.targets import Target
@@ -22,8 +22,6 @@ from mdsens.potentials import Potential
 
 # Directions with singular values below this fraction of the largest move nothing.
 _NULL = 1e-9
-# Parameters named in a direction: those with at least this share of the largest.
-_SHARE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,29 +83,6 @@ def posterior(space: Space, at: Evaluation) -> Posterior | None:
     freedom = len(at.residuals) - space.size
     inflation = max(1.0, at.chi2 / freedom) if freedom > 0 else 1.0
     return Posterior(space, at.u, at.jacobian, inflation)
-
-
-def check_determined(space: Space, jacobian: np.ndarray) -> None:
-    """Raise InputError where a direction in the space of parameters moves no residual."""
-    if len(jacobian) < space.size:
-        raise InputError(
-            f"fit: {space.size} free parameters, but only {len(jacobian)} numbers to meet; fix "
-            "parameters, give priors, or add targets"
-        )
-    size = np.linalg.norm(jacobian, axis=0)
-    _, stiffness, directions = np.linalg.svd(
-        jacobian / np.where(size > 0.0, size, 1.0), full_matrices=False
-    )
-    if stiffness[-1] > _NULL * stiffness[0]:
-        return
-    direction = directions[-1] / np.where(size > 0.0, size, 1.0)
-    direction = direction / np.abs(direction).max()
-    share = np.flatnonzero(np.abs(direction) > _SHARE)
-    names = ", ".join(f"{space.labels[k]} ({direction[k]:+.2g})" for k in share)
-    raise InputError(
-        f"fit: no target changes when these change together by these fractions: {names}; fix one of "
-        "them, give it a prior, or add a target"
-    )
 
 
 def sampled(

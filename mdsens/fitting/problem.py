@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mdsens.errors import InputError, MdsensError
+from mdsens.errors import InputError, MdsensError, NotConverged
 from mdsens.fitting.losses import loss_of, slope_of
 from mdsens.fitting.space import Space
 from mdsens.fitting.targets import Target, rows_of
@@ -135,6 +135,7 @@ class Problem:
         for k, target in enumerate(self.targets):
             try:
                 found, memory = self._found(target, u, self._memories[k])
+                _check_finite(found)
             except MdsensError as error:
                 if k not in self._sound:
                     raise type(error)(f"fit: {target.name}, at the start: {error}") from error
@@ -195,26 +196,12 @@ class Problem:
         return _Rows(r, gradient, jacobian)
 
 
+def _check_finite(rows: _Rows) -> None:
+    # The gradient holds all derivatives: one that is no number makes it none.
+    if not (np.isfinite(rows.residuals).all() and np.isfinite(rows.gradient).all()):
+        raise NotConverged("values or derivatives are no numbers")
+
+
 def residuals(target: Target, values: np.ndarray) -> np.ndarray:
     """(m,) how many sigma the values are off."""
     return (values - target.wanted) / target.sigma
-
-
-def check_identifiable(problem: Problem, at: Evaluation) -> None:
-    """Raise InputError for targets that no free parameter moves, and parameters that move nothing;
-    of many parameters it is not known."""
-    if at.jacobian is None:
-        return
-    for target, rows in zip(problem.targets, rows_of(problem.targets), strict=True):
-        if target.name not in at.failures and not np.any(at.jacobian[rows]):
-            raise InputError(
-                f"fit: {target.name} does not depend on any free parameter; leave it out, or free "
-                "one that it depends on"
-            )
-    size = np.linalg.norm(at.jacobian, axis=0)
-    lost = [label for label, s in zip(problem.space.labels, size, strict=True) if s == 0.0]
-    if lost:
-        raise InputError(
-            f"fit: no target depends on {', '.join(lost)}; fix "
-            f"{'it' if len(lost) == 1 else 'them'}, give a prior, or add a target"
-        )

@@ -1,6 +1,7 @@
 """Parameters found again from data that they made, from starts that are far off. JSON out.
 
-`python scripts/bench/fit_recovery.py [--starts 20] [--off 0.2] [--only NAME ...] [-o FILE.json]`
+`python scripts/bench/fit_recovery.py [--starts 20] [--off 0.2] [--only NAME ...] [--data KIND ...]
+[-o FILE.json]`
 
 Every free parameter starts anywhere within `--off` of its true value, all at once. A start succeeds if
 every parameter ends within 1e-6 of the truth (relative).
@@ -52,6 +53,7 @@ GPA = 1 / 160.2176634
 X = (0.5, 0.0, 0.5)
 SIGMA = {"a": 1e-3, "cohesive_energy": 1e-3, "phonon": 0.05}
 ELASTIC = ("a", "C11", "C12", "C44")
+KINDS = ("forces", "relaxed", "mixed")
 
 
 @dataclass(frozen=True)
@@ -173,13 +175,14 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=20)
     parser.add_argument("--off", type=float, default=0.2)
     parser.add_argument("--only", nargs="*", default=list(CASES), choices=list(CASES))
+    parser.add_argument("--data", nargs="*", default=KINDS, choices=KINDS)
     parser.add_argument("-o", "--output", type=Path, default=Path("fit_recovery.json"))
     options = parser.parse_args()
     results = []
     for name in options.only:
         case = CASES[name]
         true = case.potential.parameters(ms.read(case.cell), **case.given)
-        for kind in ("forces", "relaxed", "mixed"):
+        for kind in options.data:
             free = case.relaxed if kind == "relaxed" else case.free
             wanted, rng = targets(case, true, kind), np.random.default_rng(1)
             runs = [

@@ -174,6 +174,14 @@ def test_bad_fit_files(refused, fit_toml, tmp_path, old, new, sentence):
     assert sentence in refused(2, "fit", fit_toml)
 
 
+def test_an_ensemble_of_more_parameters_than_have_bars_is_refused(
+    refused, fit_toml, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("mdsens.fits.job.MANY", 1)
+    told = refused(2, "fit", fit_toml, "--set", "fit.ensemble=5")
+    assert "fit.ensemble: 5 sets cannot be drawn of 2 free parameters" in told
+
+
 @pytest.mark.parametrize(
     "want, sentence",
     [

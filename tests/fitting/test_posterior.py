@@ -122,6 +122,39 @@ def test_degenerate_combinations_are_named():
         fit(None, PARAMS, [noisy(0), deaf], FREE)
 
 
+def step(theta: np.ndarray) -> float:
+    return max(theta[0] - 1.1, 0.0)
+
+
+SWITCHED = Curve(
+    "switched",
+    lambda t: np.array([t[0], t[0] + t[2], t[1] * step(t)]),
+    lambda t: np.array([[1, 0, 0], [1, 0, 1], [t[1] * (t[0] > 1.1), step(t), 0]], float),
+    np.array([2.0, 2.5, 1.8]), np.ones(3),
+)  # fmt: skip
+
+
+def test_a_parameter_that_does_nothing_at_the_start_is_fitted():
+    found = fit(None, PARAMS, [SWITCHED], FREE)
+    assert not found.first.jacobian[:, 1].any()
+    np.testing.assert_allclose(found.space.theta(found.best.u), [2.0, 2.0, 0.5], atol=1e-8)
+    with pytest.raises(InputError, match="no target depends on b"):
+        fit(None, PARAMS, [SWITCHED], FREE, spread=0.05)
+
+
+def test_products_that_alone_count_are_named_whatever_points_are_asked():
+    """The direction that moves nothing turns from point to point."""
+    product = Curve(
+        "product", lambda t: np.array([t[0] * t[1], t[2], t[0] * t[1] * (1 + t[2])]),
+        lambda t: np.array(
+            [[t[1], t[0], 0], [0, 0, 1], [t[1] * (1 + t[2]), t[0] * (1 + t[2]), t[0] * t[1]]]
+        ),
+        np.ones(3), np.ones(3),
+    )  # fmt: skip
+    with pytest.raises(InputError, match=r"a \(\+1\), b \(-1\)|a \(-1\), b \(\+1\)"):
+        fit(None, PARAMS, [product], FREE)
+
+
 def test_a_target_that_breaks_in_mid_fit_is_reported_and_avoided():
     """The best fit lies where the target cannot be evaluated: the fit stops short of it."""
     target = line(MATRIX, MATRIX @ TRUE, SIGMA, breaks=lambda theta: theta[0] > 1.8)
@@ -139,6 +172,11 @@ def test_starts_that_break_are_left_out():
     found = fit(None, PARAMS, [target], FREE, starts=8, spread=0.5)
     assert found.runs[0] is not None
     assert 0 < sum(run is None for run in found.runs) < 7
+    # That they break at the one given is no matter then.
+    other = fit(None, {**PARAMS, "a": np.array(1.3)}, [target], FREE, starts=8, spread=0.5)
+    assert other.runs[0] is None
+    start = next(run.start for run in other.runs if run is not None)
+    np.testing.assert_array_equal(other.first.u, start)
 
 
 def test_several_starts_find_the_lower_of_two_minima():
