@@ -33,6 +33,9 @@ class Descent:
     learning_rate: float = 1e-2
 
 
+# So near to where a target could not be evaluated (in u), a descent has ended there, not converged.
+_EDGE = 1e-4
+
 Told = Callable[[Evaluation], None]
 Optimizer = Callable[[Problem, np.ndarray, Descent, Told], str]
 
@@ -43,7 +46,13 @@ class Stop(Exception):
 
 def levenberg_marquardt(problem: Problem, u: np.ndarray, how: Descent, tell: Told) -> str:
     """The sentence is "" where it converged."""
-    steps = 0
+    steps, failed = 0, problem(u)
+
+    def values(u: np.ndarray) -> np.ndarray:
+        nonlocal failed
+        here = problem(u)
+        failed = here if here.failures else failed
+        return here.residuals
 
     def jacobian(u: np.ndarray) -> np.ndarray:
         nonlocal steps
@@ -55,11 +64,14 @@ def levenberg_marquardt(problem: Problem, u: np.ndarray, how: Descent, tell: Tol
         return cast(Any, here.jacobian)
 
     found = optimize.least_squares(
-        lambda u: problem(u).residuals, u, cast(Any, jacobian), problem.space.bounds(), loss=problem.loss,
+        values, u, cast(Any, jacobian), problem.space.bounds(), loss=problem.loss,
         xtol=how.tolerance, ftol=how.tolerance, gtol=how.tolerance,
         max_nfev=20 * how.max_iterations,
     )  # fmt: skip
     tell(problem(found.x))
+    if failed.failures and np.linalg.norm(failed.u - found.x) < _EDGE:
+        name, why = next(iter(failed.failures.items()))
+        return f"stopped at the edge of where {name} can be evaluated: {why}"
     return "" if found.status > 0 else found.message
 
 

@@ -162,6 +162,7 @@ def test_a_target_that_breaks_in_mid_fit_is_reported_and_avoided():
     theta = np.asarray(found.space.theta(found.best.u))
     assert 1.0 < theta[0] <= 1.8
     assert not found.best.failures
+    assert "the edge of where line can be evaluated: line does not relax" in found.why
     assert found.best.chi2 < 0.5 * found.first.chi2
     with pytest.raises(NotConverged, match="line, at the start"):
         fit(None, {**PARAMS, "a": np.array(3.0)}, [target], FREE)
