@@ -18,6 +18,7 @@ _MODULES = (
     "packings",
     "thermal",
     "fitting",
+    "report",
     "errors",
 )
 _NAMES = {
@@ -28,6 +29,9 @@ _NAMES = {
     "Calculator": "mdsens.io.calculator",
     "read_result": "mdsens.io.results",
     "write_result": "mdsens.io.results",
+    "read_sweep": "mdsens.io.sweeps",
+    "to_pandas": "mdsens.io.tidy",
+    "to_xarray": "mdsens.io.labelled_arrays",
     "write_parameters": "mdsens.io.parameters",
     "neighbor_list": "mdsens.equilibrium",
     "relax": "mdsens.equilibrium",

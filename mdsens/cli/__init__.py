@@ -7,15 +7,17 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any, NoReturn
 
 from mdsens.cli.commands import app
+from mdsens.cli.progress import silence
 from mdsens.errors import MdsensError
 from mdsens.files import atomic
 
 TRACEBACK = ("-T", "--traceback")
+QUIET = ("-q", "--quiet")
 INTERRUPTED = "interrupted; run it again"
 
 
@@ -31,14 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code.
 
     Every failure is one line on stderr, `mdsens: error: FILE: where: what; what to do`; with `-T`
-    anywhere among the arguments it raises instead.
+    anywhere among the arguments it raises instead, with `-q` nothing else is printed.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
     traceback = any(a in TRACEBACK for a in options)
-    with _signals(_leave if arguments is None else _interrupt), _one_line_warnings():
+    heard = silence() if any(a in QUIET for a in options) else nullcontext()
+    with _signals(_leave if arguments is None else _interrupt), _one_line_warnings(), heard:
         try:
-            return _invoke([a for a in given if a not in TRACEBACK] or ["--help"])
+            return _invoke([a for a in given if a not in TRACEBACK + QUIET] or ["--help"])
         except _Interrupted as interruption:
             return _fail(INTERRUPTED, interruption.exit_code)
         except BrokenPipeError:

@@ -14,7 +14,6 @@ from mdsens.errors import DerivativeUndefined
 app = typer.Typer(
     name="mdsens",
     help="Certified derivatives of relaxed particle systems with respect to their potential.",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -56,6 +55,9 @@ def options(
     ] = False,
     traceback: Annotated[
         bool, typer.Option("--traceback", "-T", help="On an error, show the whole traceback.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but errors and warnings.")
     ] = False,
 ) -> None:
     """Certified derivatives of relaxed particle systems with respect to their potential."""

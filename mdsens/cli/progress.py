@@ -1,18 +1,33 @@
-"""Progress bars, on a terminal only."""
+"""Progress bars, on a terminal only, and silence."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from contextvars import ContextVar
 
 Report = Callable[[str, float, float | None, str], None]
+
+_SILENT: ContextVar[bool] = ContextVar("_SILENT", default=False)
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Neither output nor progress; errors and warnings are heard."""
+    token = _SILENT.set(True)
+    try:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+            yield
+    finally:
+        _SILENT.reset(token)
 
 
 @contextmanager
 def progress_bars() -> Iterator[Report | None]:
     """A function `report(stage, done, total, text)` that draws; None where nobody watches."""
-    if not sys.stderr.isatty():
+    if _SILENT.get() or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

@@ -6,7 +6,9 @@ import io
 import json
 import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -238,3 +240,25 @@ def test_progress_on_a_terminal_only(monkeypatch):
         report("relax", 20, None, "fmax 1e-4")
         report("solve", 1, 2, "diameter")
     assert "relax" in screen.getvalue()
+
+
+def test_quiet(mdsens, refused, run_toml, out_h5, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with progress.silence(), progress.progress_bars() as report:
+        assert report is None
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    for arguments in ("-q", "show", out_h5), ("plot", out_h5, "--quiet"), ("check", run_toml, "-q"):
+        assert mdsens(*arguments) == (0, "", "")
+    assert (tmp_path / "out.png").exists()
+    assert "no such file" in refused(2, "show", "none.h5", "-q")
+
+
+def test_completion():
+    """What the shell asks for after `mdsens sweep s`."""
+    asked = {"_MDSENS_COMPLETE": "complete_bash", "COMP_WORDS": "mdsens sweep s", "COMP_CWORD": "2"}
+    told = subprocess.run(
+        [Path(sys.executable).parent / "mdsens"], env={**os.environ, **asked},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert told.stdout.split() == ["submit", "status"]

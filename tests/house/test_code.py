@@ -19,6 +19,9 @@ DOORS = {
     "rich": {"cli.py", "cli"},
     "click": {"cli.py", "cli"},
     "matplotlib": {"report.py", "report"},
+    "jinja2": {"report/page.py"},
+    "pandas": {"io/tidy.py"},
+    "xarray": {"io/labelled_arrays.py"},
     "optax": {"equilibrium", "fitting.py", "fitting", "implicit/optimality", "implicit/bilevel"},
     "pydantic": {"io/toml.py", "io/spec.py", "sweeps/spec.py", "sweeps/axes.py", "fits/spec.py"},
 }
