@@ -59,8 +59,8 @@ def sample(
         NotConverged, InputError, OutputError: as `simulate` and `thermal_sensitivity`.
     """
     assert tables.ensemble is not None
-    clock = Clock()
-    kept = TrajectoryFolder(folder, _identity(tables, parameters, structure_hash), system.units)
+    clock, identity = Clock(), _identity(tables, parameters, structure_hash)
+    kept = TrajectoryFolder(folder, identity, system.units)
     params = jax.tree.map(jax.numpy.asarray, dict(parameters))
     trajectory = simulate(
         potential, params, system, ensemble_of(tables.ensemble),
@@ -71,18 +71,21 @@ def sample(
     found = thermal_sensitivity(
         potential, trajectory, observables=wanted.observables, wrt=wanted.wrt, progress=progress
     )
-    walls = {
+    ensemble = trajectory.ensemble
+    facts = {
         "wall_simulate_s": simulated, "wall_sensitivity_s": rest.working,
         "wall_compile_s": clock.compiling, "wall_total_s": clock.total,
+        "trajectory": identity, "equilibration": ensemble.equilibration, "stride": ensemble.stride,
+        "time_step": ensemble.time_step,
     }  # fmt: skip
-    return _result(potential, trajectory, found, walls)
+    return _result(potential, trajectory, found, facts)
 
 
 def _result(
     potential: Potential,
     trajectory: Trajectory,
     found: ThermalSensitivity,
-    walls: Mapping[str, float],
+    facts: Mapping[str, float | str],
 ) -> Result:
     system, params = trajectory.system, trajectory.params
     units, d = system.units, system.dimension
@@ -116,7 +119,7 @@ def _result(
             checked.temperature, checked.temperature_error, checked.drift, "float64", checked.outcome,
         ),
         provenance={
-            **walls, "ensemble": repr(trajectory.ensemble), "device": jax.devices()[0].device_kind
+            **facts, "ensemble": repr(trajectory.ensemble), "device": jax.devices()[0].device_kind
         },
         observable_errors={name: e.error for name, e in found.observables.items()},
     )  # fmt: skip

@@ -40,6 +40,15 @@ class Listing(StrEnum):
     minimizers = "minimizers"
 
 
+class Format(StrEnum):
+    """What `export` can write."""
+
+    extxyz = "extxyz"
+    h5md = "h5md"
+    lammps = "lammps"
+    csv = "csv"
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         import mdsens
@@ -172,6 +181,32 @@ def show(
 
 app.command()(drawings.plot)
 app.command()(drawings.report)
+
+
+@app.command()
+def export(
+    out_h5: ResultFile,
+    to: Annotated[
+        Format | None, typer.Option("--to", help="Default: by the ending of the output.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Default: <stem>.<ending>, here."),
+    ] = None,
+) -> None:
+    """Write a result for other programs.
+
+    The state as extxyz or LAMMPS data, the trajectory of an ensemble as H5MD, derivatives as csv.
+    """
+    from mdsens.io.export import ENDINGS, format_for
+    from mdsens.io.export import export as write
+
+    if to is None and output is None:
+        raise InputError("export: neither format nor output; give --to or -o")
+    form = str(to) if to is not None else format_for(output or Path())
+    target = output or Path(f"{out_h5.stem}{ENDINGS[form][0]}")
+    write(out_h5, target, form)
+    typer.echo(f"written to {target}")
 
 
 @app.command("list")

@@ -6,25 +6,23 @@ numbered as C arrays are.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 import numpy as np
 
-from mdsens.files.atomic import replacing
 from mdsens.io.columns import Form, stored, string_type
-from mdsens.io.hdf5 import LIBVER, write_array
+from mdsens.io.hdf5 import write_array
+from mdsens.io.pieces import hdf5_in_pieces
 
 # Columns below this size are put together in memory and written at once.
 _SMALL = 8 * 2**20
 _CHUNK = 2**18
-_CACHE = 16 * 2**20
 
 Axes = Sequence[Mapping[str, Sequence[Any]]]
 
@@ -40,13 +38,10 @@ def written_grid(path: Path, axes: Axes, forms: Mapping[str, Form]) -> Iterator[
     Raises:
         OutputError: missing or unwritable folder, full disk; nothing partial is left behind.
     """
-    with replacing(path, _bound(axes, forms)) as stream:
-        reserved = _Reserved(stream)
-        with h5py.File(reserved, "w", libver=LIBVER, rdcc_nbytes=_CACHE) as file:
-            grid = Grid(file, axes, forms)
-            yield grid
-            grid.finish()
-        stream.truncate(reserved.length)
+    with hdf5_in_pieces(path, _bound(axes, forms)) as file:
+        grid = Grid(file, axes, forms)
+        yield grid
+        grid.finish()
 
 
 class Grid:
@@ -171,35 +166,3 @@ def _bound(axes: Axes, forms: Mapping[str, Form]) -> int:
         chunks = math.prod(-(-n // c) for n, c in zip(shape, chunk, strict=True))
         total += 2**16 + chunks * (math.prod(chunk) * form.dtype.itemsize + 64)
     return total
-
-
-class _Reserved(io.RawIOBase):
-    """A file as HDF5 sees it: it ends where HDF5 has got to, whatever is reserved behind."""
-
-    def __init__(self, stream: BinaryIO):
-        super().__init__()
-        self._stream = stream
-        self.length = 0
-
-    def write(self, data: Any) -> int:
-        count = self._stream.write(data)
-        self.length = max(self.length, self._stream.tell())
-        return count
-
-    def truncate(self, size: int | None = None) -> int:
-        self.length = self.tell() if size is None else size
-        return self.length
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence == io.SEEK_END:
-            return self._stream.seek(self.length + offset)
-        return self._stream.seek(offset, whence)
-
-    def readinto(self, buffer: Any) -> int:
-        return self._stream.readinto(buffer)  # pyright: ignore[reportAttributeAccessIssue]
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-    def seekable(self) -> bool:
-        return True

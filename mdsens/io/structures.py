@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping
 from io import BytesIO, StringIO
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any, cast
 
 import ase
@@ -180,18 +181,32 @@ def to_atoms(system: System, state: Any = None) -> ase.Atoms:
 
 
 def write_extxyz(system: System, path: str | Path) -> Path:
-    """Write a system as extended XYZ; numbers carry 17 digits, so they come back bit for bit.
+    """Write a system as extended XYZ, see `extxyz`.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    atoms, path = to_atoms(system), Path(path)
-    constraint = "\n".join(_extxyz_lines(atoms, np.array(system.fixed)))
+    path = Path(path)
     try:
-        path.write_text(constraint + "\n", encoding="utf-8")
+        path.write_text(extxyz(system), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path}: {error.strerror}; choose another place") from error
     return path
+
+
+def extxyz(system: System, facts: Mapping[str, float | np.ndarray] = MappingProxyType({})) -> str:
+    """A system as extended XYZ; numbers carry 17 digits, so they come back bit for bit.
+
+    Args:
+        facts: numbers and arrays of the whole, for the comment line.
+    """
+    atoms = to_atoms(system)
+    told = [
+        f'{name}="{" ".join(repr(float(x)) for x in np.ravel(value))}"'
+        for name, value in facts.items()
+    ]
+    count, head, *rows = _extxyz_lines(atoms, np.array(system.fixed))
+    return "\n".join([count, " ".join([head, *told]), *rows, ""])
 
 
 def _extxyz_lines(atoms: ase.Atoms, fixed: np.ndarray) -> list[str]:

@@ -1,4 +1,4 @@
-"""Trajectories in HDF5: one file for each chunk of a simulation, whole or not there. No JAX.
+"""Trajectories in HDF5: one file for each chunk of a simulation, whole or not there.
 
     /                attrs format = "mdsens trajectory", format_version, identity, number, lists
     /samples         positions (W, S, N, d), cells, energies, temperatures, conserved
@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +45,17 @@ class TrajectoryFolder:
         Raises:
             InputError: they belong to another simulation.
         """
-        found: list[Chunk] = []
-        while (chunk := self._read(len(found))) is not None:
-            found.append(chunk)
+        found = list(self.chunks())
         self._count = len(found)
         return found
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The same, one by one."""
+        for number in count():
+            chunk = self._read(number)
+            if chunk is None:
+                return
+            yield chunk
 
     def record(self, chunk: Chunk) -> None:
         """Keep the next chunk.

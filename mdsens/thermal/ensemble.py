@@ -13,7 +13,6 @@ import numpy as np
 
 from mdsens.catalogue import THERMOSTATS
 from mdsens.errors import InputError
-from mdsens.masses import standard_masses
 from mdsens.system import System
 from mdsens.units import BOLTZMANN, FEMTOSECOND
 
@@ -171,25 +170,3 @@ class NPT(Ensemble):
         """Relaxation time of the volume in time steps."""
         given = self.barostat_relaxation
         return _BAROSTAT if given is None else given / self.time_step
-
-
-def masses_of(system: System) -> np.ndarray:
-    """(N,) the column `mass`, else standard atomic weights (metal units) or ones.
-
-    Raises:
-        InputError: a mass is not positive, or a species of a metal system is no element.
-    """
-    given = system.columns.get("mass")
-    if given is not None:
-        mass = np.asarray(given, float)
-        if mass.shape != (system.n_particles,) or not np.all(np.isfinite(mass) & (mass > 0.0)):
-            raise InputError(f"{system.source}: column mass: not one positive number per particle")
-        return mass
-    if system.units != "metal":
-        return np.ones(system.n_particles)
-    standard = standard_masses(system.type_names)
-    if standard is None:
-        raise InputError(
-            f"{system.source}: no atomic weights for {', '.join(system.type_names)}; add a column mass"
-        )
-    return standard[system.types]

@@ -14,11 +14,12 @@ import numpy as np
 from mdsens.equilibrium import Progress
 from mdsens.errors import InputError, NotConverged
 from mdsens.linear import require_float64
+from mdsens.masses import masses_of
 from mdsens.potentials import Potential
 from mdsens.system import System, heights
 from mdsens.thermal.chunks import Chunk, advance, begin
 from mdsens.thermal.dynamics import Bath, Dynamics, Flow
-from mdsens.thermal.ensemble import NPT, NVE, NVT, Ensemble, masses_of
+from mdsens.thermal.ensemble import NPT, NVE, NVT, Ensemble
 from mdsens.thermal.lists import Lister, make_lister, roomier
 from mdsens.thermal.trajectory import Trajectory
 

@@ -57,6 +57,15 @@ def test_list(mdsens, what, telling):
     assert all(word in told.out for word in telling)
 
 
+def test_export(mdsens, refused, out_h5, tmp_path):
+    for options, name in ((("--to", "lammps"), "out.data"), (("-o", "s.csv"), "s.csv")):
+        told = mdsens("export", out_h5, *options)
+        assert (told.code, told.out, told.err) == (0, f"written to {name}\n", "")
+        assert (tmp_path / name).stat().st_size
+    assert "give --to or -o" in refused(2, "export", out_h5)
+    assert "no folder" in refused(5, "export", out_h5, "-o", "nowhere/s.csv")
+
+
 def test_show(mdsens, out_h5):
     told = mdsens("show", out_h5)
     assert (told.code, told.err) == (0, "")

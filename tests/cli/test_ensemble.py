@@ -83,6 +83,12 @@ def test_run(ensemble_toml, mdsens, refused, tmp_path):
         read_result(again).sensitivity["pressure"]["diameter"].error,
         result.sensitivity["pressure"]["diameter"].error,
     )
+    assert mdsens("export", "run.h5", "--to", "h5md").code == 0
+    with h5py.File("run.h5md") as file:
+        assert file["particles/trajectory/position/value"].shape == (400, 16, 3)
+        assert file["particles/trajectory/position/step"][[0, -1]].tolist() == [1050, 21000]
+        temperature = np.mean(file["observables/trajectory/temperature/value"])
+        assert temperature == pytest.approx(1e-3 * result.certificate.temperature)
     shown = json.loads(mdsens("show", "run.h5", "--json").out)
     assert shown["observables"]["energy"]["error"] == result.observable_errors["energy"]
     # Other observables cost no simulation; another temperature is another trajectory.
