@@ -178,7 +178,10 @@ def _widest(system: System, radius: float, starts: Any) -> AllPairs | CellList:
 
 
 def _spacing(system: System) -> float:
-    """Between neighbouring particles."""
-    n, d = system.n_particles, system.dimension
-    extent = float(np.ptp(np.asarray(system.positions), axis=0).max())
-    return (extent or 1.0) / n ** (1.0 / d)
+    """Between neighbouring particles, (room/N)^(1/d).
+
+    The room is that of the cell where it is periodic: particles may come unwrapped from far away.
+    """
+    extent = np.ptp(np.asarray(system.positions), axis=0)
+    extent = np.where(system.pbc, heights(np.asarray(system.cell)), extent.max())
+    return float(np.prod(extent) / system.n_particles) ** (1.0 / system.dimension) or 1.0
