@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mdsens.cli import drawings, fits, sweeps
-from mdsens.errors import DerivativeUndefined
+from mdsens.errors import DerivativeUndefined, InputError
 
 app = typer.Typer(
     name="mdsens",
