@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mdsens.errors import InputError
 from mdsens.files.atomic import check_writable, write_bytes
-from mdsens.io.derivative_table import derivative_table
+from mdsens.io.derivative_table import as_csv
 from mdsens.io.described import facts, with_responses
 from mdsens.io.h5md import write_h5md
 from mdsens.io.lammps_data import lammps_data
@@ -24,7 +24,7 @@ from mdsens.result import Result
 _TEXTS: dict[str, Callable[[Result], str]] = {
     "extxyz": lambda result: extxyz(with_responses(result), facts(result)),
     "lammps": lambda result: lammps_data(result.system),
-    "csv": derivative_table,
+    "csv": as_csv,
 }
 # By format, the ending of a file that is given no name, and others that tell the format.
 ENDINGS = {
