@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdsens.fit_record import KINDS, FitRecord
-from mdsens.report.style import BLUE, INK, ORANGE, PALE, rendered
+from mdsens.report.style import BLUE, INK, ORANGE, PALE, new_figure, rendered
 
 
 def fit_image(record: FitRecord, suffix: str = ".png") -> bytes:
@@ -24,7 +24,7 @@ def draw_fit(record: FitRecord) -> Figure:
     kinds = [k for k in KINDS if any(k in t.labels for t in record.targets)]
     properties = any(not t.labelled for t in record.targets)
     count = len(kinds) + properties + 1
-    figure = Figure(figsize=(4.2 * count, 4.0), layout="constrained")
+    figure = new_figure(4.2 * count, 4.0)
     axes = list(np.atleast_1d(figure.subplots(1, count)))
     for kind in kinds:
         _draw_parity(axes.pop(0), record, kind)

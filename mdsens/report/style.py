@@ -37,9 +37,16 @@ def rendered(figure: Figure, suffix: str) -> bytes:
     return stream.getvalue()
 
 
+class Drawing(Figure):
+    """A figure that notebooks show without pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        return rendered(self, ".png")
+
+
 def new_figure(width: float, height: float, title: str = "") -> Figure:
     """An empty figure, in inches."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Drawing(figsize=(width, height), layout="constrained")
     if title:
         figure.suptitle(title, fontsize=10, color=INK)
     return figure

@@ -62,6 +62,10 @@ def test_formats():
             image(handmade.result(), suffix)
 
 
+def test_notebooks_show_them():
+    assert draw(handmade.result())._repr_png_().startswith(b"\x89PNG")
+
+
 def test_axes_have_units():
     assert draw(handmade.result()).axes[0].get_xlabel() == "x  (reduced)"
     particles, bars = draw(crystal()).axes[:2]
