@@ -96,8 +96,8 @@ def run(
     job = workflow.prepare(run_toml, overrides or ())
     target = output or Path(f"{run_toml.stem}.h5")
     atomic.check_writable(target)
-    configure_jax()
     with progress_bars() as progress:
+        configure_jax()
         result = workflow.run(job, target, progress)
     tables.print_result(result)
     typer.echo(f"written to {target}")
@@ -141,8 +141,8 @@ def verify(
     workflow.require_derivatives(job)
     if figure is not None:
         atomic.check_writable(figure)
-    configure_jax()
     with progress_bars() as progress:
+        configure_jax()
         rows = workflow.verify(job, progress)
     tables.print_verification(rows)
     if figure is not None:

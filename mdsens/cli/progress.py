@@ -49,8 +49,11 @@ def progress_bars() -> Iterator[Report | None]:
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, TaskID] = {}
+        # JAX is loaded and the first programs are compiled before anything can be reported.
+        beginning = bars.add_task("start", total=None, note="loading and compiling")
 
         def report(stage: str, done: float, total: float | None, text: str) -> None:
+            bars.update(beginning, visible=False)
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=total, note="")
             bars.update(tasks[stage], completed=done, total=total, note=text)

@@ -129,10 +129,10 @@ def _work(
         )
         raise typer.Exit(run_all([[*common, *share] for share in shares]))
     items = Items(shards.plan, plan.parent)
-    configure_jax()
     limit = None if time_limit is None else 60.0 * time_limit
     redo = None if command == "run" else shards.failed_batches(only_internal=not failed)
     with progress_bars() as progress:
+        configure_jax()
         done = work(shards, items, Share(task, ntasks), limit, redo, progress)
     typer.echo(f"{done.batches} batches, {done.items} items, {done.failed} of them failed")
 
