@@ -1,4 +1,4 @@
-"""Make .venv hold this package and one of its extras: `_env.py plot|test`. Standard library only.
+"""Make .venv hold this package and one of its extras: `_env.py plot|docs|test`. Standard library only.
 
 Does nothing when the last complete installation was of the same pyproject.toml.
 """
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / ".mdsens-installed"
-SATISFIES = {"plot": ("plot", "test"), "test": ("test",)}
+SATISFIES = {"plot": ("plot", "docs", "test"), "docs": ("docs", "test"), "test": ("test",)}
 
 
 def main(extra: str) -> int:

@@ -57,8 +57,8 @@ def _print_potential(out: Console, entry: PotentialEntry) -> None:
     for parameter in entry.parameters:
         table.add_row(
             parameter.name,
-            _unit(parameter.dimension),
-            _default(parameter),
+            unit_of(parameter.dimension),
+            default_of(parameter),
             Text(parameter.meaning),
         )
     parts: list[Text | Table] = [Text(entry.equation), table]
@@ -68,11 +68,11 @@ def _print_potential(out: Console, entry: PotentialEntry) -> None:
     out.print(Padding(Group(*parts), (0, 0, 0, 2)))
 
 
-def _unit(dimension: Dimension) -> str:
+def unit_of(dimension: Dimension) -> str:
     return "1" if dimension == NUMBER else f"{label('metal', dimension)} or reduced"
 
 
-def _default(parameter: Parameter) -> str:
+def default_of(parameter: Parameter) -> str:
     if parameter.default is not None:
         return f"{parameter.default:g}"
     return parameter.default_rule or "required"

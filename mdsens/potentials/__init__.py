@@ -6,6 +6,7 @@ from mdsens.potentials.eam import EAM
 from mdsens.potentials.edip import EDIP
 from mdsens.potentials.ionic import BKS, Buckingham
 from mdsens.potentials.jaxmd import FromJaxMD, from_jax_md
+from mdsens.potentials.pair import PairPotential
 from mdsens.potentials.second_moment import FinnisSinclair, Gupta
 from mdsens.potentials.site import SitePotential
 from mdsens.potentials.smooth import LennardJones, Morse
@@ -29,6 +30,7 @@ __all__ = [
     "LennardJones",
     "LocalHessian",
     "Morse",
+    "PairPotential",
     "Potential",
     "SitePotential",
     "SoftSphere",
