@@ -9,7 +9,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 # What opens an indented part in Google's style.
-SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields)\b.*:$")
+SECTION = re.compile(r"(Args|Attributes|Raises|Returns|Yields):$")
 # Characters with a meaning in reStructuredText, unless within backticks.
 SPECIAL = re.compile(r"(`[^`]*`)|([*|\\]|(?<=\w)_(?!\w))")
 

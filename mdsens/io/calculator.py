@@ -42,8 +42,9 @@ class Calculator(calculator.Calculator):
         dimension: 2 or 3; inferred from the Atoms if None, as by `read`.
         skin: extra radius of the neighbour list, as a fraction of the cutoff.
 
-    Raises (where a property is asked for):
-        InputError: Atoms or parameters cannot be used, or the energy is no number.
+    Raises:
+        InputError: when a property is asked for: Atoms or parameters cannot be used, or the energy is
+            no number.
         Float32Error: 64-bit floats are off.
         PropertyNotImplementedError: stress where it has no meaning.
     """

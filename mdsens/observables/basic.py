@@ -13,7 +13,7 @@ from mdsens.potentials import Potential
 
 
 def energy(potential: Potential, params: Any, state: Any) -> jax.Array:
-    """Total potential energy E, ()."""
+    """Total potential energy E(x; params), (), in the unit of the parameters."""
     s = as_configuration(potential, params, state)
     return _energy(potential, params, s.positions, s.cell, s.neighbors)
 
@@ -44,13 +44,21 @@ def _stress(potential: Potential, params: Any, positions: Any, cell: Any, pairs:
 
 
 def pressure(potential: Potential, params: Any, state: Any) -> jax.Array:
-    """-trace(stress)/d, (), positive in compression; energy per volume (area in 2D)."""
+    """p = -trace(stress)/d, (), positive in compression; energy per volume (area in 2D).
+
+    Raises:
+        InputError: the cell is not periodic in every direction.
+    """
     sigma = stress(potential, params, state)
     return -jnp.trace(sigma) / sigma.shape[0]
 
 
 def volume(potential: Potential, params: Any, state: Any) -> jax.Array:
-    """Volume of the cell, () (area in 2D)."""
+    """V = |det h| of the cell h, () (area in 2D).
+
+    Raises:
+        InputError: the cell is not periodic in every direction.
+    """
     s = as_configuration(potential, params, state)
     require_periodic(s, "volume")
     return jnp.abs(jnp.linalg.det(s.cell))

@@ -28,7 +28,10 @@ def coordination(potential: Potential, params: Any, state: Any) -> jax.Array:
     """Mean number of contacts Z = 2 N_contacts / (N - N_rattlers) among non-rattlers, ().
 
     Measured, not differentiable (a step function): its derivative is NaN. Zero where all are
-    rattlers. Raises InputError for a potential without contacts.
+    rattlers.
+
+    Raises:
+        InputError: the potential does not know contacts.
     """
     s = as_configuration(potential, params, state)
     kept, loose = _backbone("coordination", potential, params, s)

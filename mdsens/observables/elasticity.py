@@ -62,7 +62,11 @@ def elastic_tensor_energy(potential: Potential, params: Any, state: Any) -> jax.
 
 
 def elastic_tensor_clamped(potential: Potential, params: Any, state: Any) -> jax.Array:
-    """`elastic_tensor` with particles that follow the strain instead of relaxing, (v, v)."""
+    """`elastic_tensor` with particles that follow the strain instead of relaxing, (v, v).
+
+    Raises:
+        InputError: the cell is not periodic in every direction.
+    """
     problem, setting = _strainable("elastic_tensor_clamped", potential, params, state)
     return _clamped(problem, setting)
 

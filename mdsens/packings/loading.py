@@ -42,6 +42,12 @@ def shear(dimension: int, kind: str = "simple") -> np.ndarray:
 
     "simple": the x coordinate moves with y, [[0, 0], [1, 0]]. "pure": x grows, y shrinks,
     diag(1, -1)/2, volume kept to first order. "compression": -1/d.
+
+    Returns:
+        (d, d).
+
+    Raises:
+        InputError: no such kind.
     """
     e = np.zeros((dimension, dimension))
     if kind == "simple":

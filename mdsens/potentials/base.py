@@ -63,7 +63,13 @@ LocalHessian = tuple[Blocks | Squares, ...]
 
 
 class Potential(ABC):
-    """An energy function with named parameters."""
+    """An energy E(params, x, h, pairs) with named parameters, which are always an argument.
+
+    A subclass gives `kind`, `parameters`, `cutoff` and `energy`; the object holds options only, is
+    frozen and can be hashed. Forces, stress and products with the Hessian follow by differentiation.
+    With `local_hessian` (and `is_local`) the Hessian can also be assembled: sparse factorisations,
+    phonons. `a + b` is a potential too.
+    """
 
     @property
     def uses_pairs(self) -> bool:

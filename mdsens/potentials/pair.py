@@ -47,7 +47,14 @@ class MixedPotential(Described):
 
 @dataclass(frozen=True)
 class PairPotential(MixedPotential):
-    """Base of pair potentials; a subclass gives `pair_energy` and `range`."""
+    """E = sum over pairs e(r_ij; p_ij), each pair and periodic image once.
+
+    A subclass gives e as `pair_energy`, its `range`, and a description of its parameters: an entry of
+    the catalogue by `class P(PairPotential, kind="...")`, or a `PotentialEntry` of its own as the class
+    attribute `entry`. Forces, stress, second derivatives pair by pair and everything by parameters
+    follow. p_ij is one number, one of a table per pair of species, or the mean of per-particle values,
+    (p_i + p_j)/2.
+    """
 
     @property
     def is_local(self) -> bool:

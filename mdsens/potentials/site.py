@@ -111,7 +111,12 @@ class Sites(Potential):
 
 @dataclass(frozen=True)
 class SitePotential(Sites, Described):
-    """Base of potentials with angles; a subclass gives `site_energy` and `range`."""
+    """E = sum_i e(distances to the neighbours of i, angles between them): potentials with angles.
+
+    A subclass gives e as `site_energy`, its `range`, and a description of its parameters as for
+    `PairPotential`. Parameters are numbers or tables per ordered triple of species. The Hessian is
+    assembled site by site.
+    """
 
     @abstractmethod
     def site_energy(self, site: Site) -> jax.Array:

@@ -45,8 +45,12 @@ def trajectory_for(
 
     The new one begins where the first walker ended, with the same ensemble.
 
+    Args:
+        least: the effective share of the samples, between 0 and 1, below which it is made anew.
+        progress: as for `simulate`.
+
     Raises:
-        as `simulate`.
+        InputError, NotConverged: as `simulate`.
     """
     if float(effective_share(potential, params, trajectory)) >= least:
         return trajectory

@@ -43,8 +43,9 @@ def phonon_frequencies(
     *,
     units: str | None = None,
 ) -> jax.Array:
-    """Frequencies at wave vectors q, (..., N d), ascending, signed; THz or reduced (see above).
+    """Frequencies at wave vectors q, (..., N d), ascending: THz, or omega in reduced units.
 
+    Signed: -sqrt(-omega^2) of an unstable mode.
     Those below 1e-6 of the stiffest motion's, as of the translations at q = 0, are rounding: they
     are zero and have derivative zero. Differentiable as `squared_frequencies` is.
 
@@ -111,7 +112,7 @@ def group_velocities(
     *,
     units: str | None = None,
 ) -> jax.Array:
-    """d(omega)/dk of every phonon, (..., N d, d), Cartesian; angstrom THz or reduced (see above).
+    """d(omega)/dk of every phonon, (..., N d, d), Cartesian: angstrom THz (100 m/s), or reduced.
 
     From d(omega^2)/dk = e^H (dD/dk) e; a degenerate set has the mean velocity of its members, and
     modes of frequency zero have velocity zero. The speed of sound is the limit for small q,
