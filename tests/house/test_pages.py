@@ -9,7 +9,6 @@ from pathlib import Path
 import jax
 import pytest
 from sybil import Sybil
-from sybil.document import Document
 from sybil.example import Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
@@ -26,6 +25,7 @@ PAGES = [
     "add_potential",
     pytest.param("ase", marks=slow),
     pytest.param("jax_md", marks=slow),
+    pytest.param("thermal", marks=slow),
     pytest.param("tutorial output_files", marks=slow),
 ]
 
@@ -50,17 +50,16 @@ def call(example: Example) -> None:
         assert main(arguments) == 0, arguments
 
 
-def document(path: Path) -> Document:
-    parsers = [PythonCodeBlockParser(), CodeBlockParser(language="bash", evaluator=call)]
-    return Sybil(parsers=parsers).parse(path)
-
-
 @pytest.mark.parametrize("pages", PAGES)
 def test_pages(pages, repository, folder):
+    parsers = [PythonCodeBlockParser()]
+    if "tutorial" in pages:
+        parsers.append(CodeBlockParser(language="bash", evaluator=call))
     # jax-md leans on broadcasting.
     with jax.numpy_rank_promotion("allow" if pages == "jax_md" else "raise"):
         for page in pages.split():
-            for example in document(repository / "docs" / f"{page}.md").examples():
+            document = Sybil(parsers=parsers).parse(repository / "docs" / f"{page}.md")
+            for example in document.examples():
                 example.evaluate()
 
 
