@@ -3,7 +3,7 @@
     ```{generated} NAME
     ```
 
-in a page: `command_line`, `potentials`, `observables`, `averages`, `minimizers`.
+in a page: `command_line`, `potentials`, `observables`, `averages`, `minimizers`, `units`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from mdsens.catalogue import (
 from mdsens.cli import main
 from mdsens.cli.commands import app as commands
 from mdsens.cli.listings import default_of, unit_of
+from mdsens.units import UNITS
 
 MARK = re.compile(r"^```\{generated\} (\w+)\n```$", re.MULTILINE)
 DOI = re.compile(r"doi:(\S+[\w)])")
@@ -56,6 +57,14 @@ def minimizers() -> str:
     return _table(
         ("name", "what it is", "source"),
         ((f"`{e.name}`", e.meaning, linked(e.source)) for e in MINIMIZERS.values()),
+    )
+
+
+def units() -> str:
+    """Those in which a number may be given, by quantity."""
+    return _table(
+        ("quantity", "units"),
+        ((kind, ", ".join(f"`{name}`" for name in names)) for kind, names in UNITS.items()),
     )
 
 
@@ -131,7 +140,9 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-TEXTS = {f.__name__: f for f in (command_line, potentials, observables, averages, minimizers)}
+TEXTS: dict[str, Callable[[], str]] = {
+    f.__name__: f for f in (command_line, potentials, observables, averages, minimizers, units)
+}
 
 
 def insert(app: Sphinx, page: str, text: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,9 +74,10 @@ def test_every_page_with_python_is_run(repository):
 def test_commands_exist(repository):
     known = {c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands}
     known |= {group.name for group in app.registered_groups}
-    for path in (repository / "docs").rglob("*.md"):
+    for path in [*(repository / "docs").rglob("*.md"), repository / "README.md"]:
         for block in path.read_text().split("```bash\n")[1:]:
-            for arguments in commands(block.partition("```")[0]):
+            shell = block.partition("```")[0]
+            for arguments in commands(shell):
                 assert arguments[0] in known, (path.name, arguments)
-                files = [a for a in arguments if a.startswith("systems/")]
-                assert all((repository / file).is_file() for file in files), arguments
+            for file in re.findall(r"(?:^|\s)((?:systems|scripts)/\S+)", shell):
+                assert (repository / file).is_file(), (path.name, file)

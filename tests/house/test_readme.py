@@ -1,10 +1,8 @@
-"""The README runs: its Python is executed, its commands exist, the numbers it shows come out."""
+"""The README runs: its Python is executed, the numbers it shows come out."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from pathlib import Path
 
 import pytest
 from sybil import Sybil
@@ -32,22 +30,6 @@ def test_python(readme, repository, monkeypatch, tmp_path):
     sensitivity = result.sensitivity["pressure"]["diameter"].value
     assert names["gradient"]["diameter"] == pytest.approx(sensitivity, rel=1e-8, abs=1e-12)
     assert f"norm {(sensitivity**2).sum() ** 0.5:.6g} " in readme
-
-
-def test_commands(readme, repository):
-    from mdsens.cli.commands import app
-
-    known = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
-    known |= {group.name for group in app.registered_groups}
-    for block in re.findall(r"```bash\n(.*?)```", readme, re.DOTALL):
-        for line in block.splitlines():
-            program, *arguments = shlex.split(line, comments=True)
-            if program.startswith("scripts/"):
-                assert Path(repository, program).is_file()
-            if program == "mdsens":
-                assert arguments[0] in known
-                named = [a for a in arguments if a.startswith("systems/")]
-                assert all(Path(repository, name).is_file() for name in named)
 
 
 def test_names(readme):
