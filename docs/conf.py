@@ -49,5 +49,5 @@ nitpick_ignore_regex = [
     ("py:class", r"mdsens\.implicit\.bilevel\.warm\.(AdjointInfo|Memory)"),
     ("py:class", r"mdsens\.ensembles\.buckets\.Member"),
     ("py:class", r"mdsens\.(linear\.ground\.HostProjector|thermal\.lists\.Lister)"),
-    ("py:class", r"mdsens\.implicit\.projected\.Solver"),
+    ("py:class", r"mdsens\.(implicit\.projected\.Solver|fitting\.prediction\.Group)"),
 ]

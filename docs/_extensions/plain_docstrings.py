@@ -17,6 +17,8 @@ SPECIAL = re.compile(r"(`[^`]*`)|([*|\\]|(?<=\w)_(?!\w))")
 def translate(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Indented text becomes a literal block, and no character means more than itself."""
     lines[:] = _translated(lines)
+    if what == "property":
+        lines[0] = f":{lines[0]}"  # else napoleon takes what stands before a colon for a type
 
 
 def _translated(lines: list[str]) -> Iterator[str]:
@@ -36,6 +38,28 @@ def _translated(lines: list[str]) -> Iterator[str]:
             yield SPECIAL.sub(lambda m: m[1] or "\\" + m[2], line)
 
 
+def shorten(
+    app: Sphinx,
+    what: str,
+    name: str,
+    obj: Any,
+    options: Any,
+    signature: str | None,
+    returns: str | None,
+) -> tuple[str | None, str | None]:
+    """Defaults such as <factory> are no Python, and no signature with one could be read."""
+    return signature and re.sub(r"<[^<>]*>", "...", signature), returns
+
+
+def is_left_out(
+    app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
+) -> bool | None:
+    """Fields of named tuples, which their class describes."""
+    return True if (getattr(obj, "__doc__", "") or "").startswith("Alias for field") else None
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("autodoc-process-docstring", translate, priority=100)  # before napoleon
+    app.connect("autodoc-process-signature", shorten)
+    app.connect("autodoc-skip-member", is_left_out)
     return {"parallel_read_safe": True}
