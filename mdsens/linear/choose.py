@@ -16,8 +16,9 @@ LinearSolver = Dense | SparseDirect | AssembledCG | CG | MINRES
 # eigh of 600 x 600 takes 0.1 s on one core, as long as a few solves by CG; it grows with n^3.
 _DENSE = 600
 # One factorisation of a 2D network takes 0.1 s and 0.03 GB for 10 000 discs, 5 s and 0.3 GB for
-# 100 000, 53 s and 1.5 GB for 400 000, a solve with it 3, 70 and 350 ms; the limit is where memory
-# would come to several GB. In 3D 0.15 s for 1000 spheres, but half a minute for 10 000.
+# 100 000, 53 s and 1.5 GB for 400 000, 7 minutes and 9 GB for a million, a solve with it 3, 70,
+# 350 and 1200 ms; the limit is where memory would come to that of a workstation. In 3D 0.15 s for
+# 1000 spheres, but half a minute for 10 000.
 _SPARSE = {2: 3_000_000, 3: 6_000}
 
 

@@ -5,11 +5,20 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from mdsens.errors import InputError
 from mdsens.linear import Outcome, Projector, SparseDirect
 from mdsens.linear.ground import on_host
 from tests.linear.systems import network, relative_error
 
 
+@pytest.fixture(params=["few", "many"])
+def size(request, monkeypatch) -> None:
+    """Few unknowns, or what counts as many."""
+    if request.param == "many":
+        monkeypatch.setattr("mdsens.linear.sparse._LARGE", 0)
+
+
+@pytest.mark.usefixtures("size")
 def test_one_factor_serves_many(rng: np.random.Generator):
     case = network(8, 9)
     factor = SparseDirect().factorize(sp.csr_array(case.matrix), case.projector)
@@ -19,6 +28,7 @@ def test_one_factor_serves_many(rng: np.random.Generator):
         assert info.residual < 1e-12
 
 
+@pytest.mark.usefixtures("size")
 @pytest.mark.parametrize("stress", [0.0, 0.1, 0.5])
 def test_inertia_counts_negative_eigenvalues(stress: float):
     case = network(6, 7, stress)
@@ -26,6 +36,7 @@ def test_inertia_counts_negative_eigenvalues(stress: float):
     assert factor.inertia == np.sum(np.linalg.eigvalsh(case.matrix) < -1e-10)
 
 
+@pytest.mark.usefixtures("size")
 def test_a_rotation_is_grounded_where_it_can_be_told_from_translations():
     # A free square with both diagonals: two translations and a rotation.
     points = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
@@ -44,6 +55,15 @@ def test_a_rotation_is_grounded_where_it_can_be_told_from_translations():
     b = np.arange(8.0) ** 2
     assert factor.inertia == 0
     assert relative_error(factor.solve(b)[0], np.linalg.pinv(matrix) @ b) < 1e-12
+
+
+def test_too_little_memory_is_said(monkeypatch):
+    def full(_):
+        raise MemoryError
+
+    monkeypatch.setattr("mdsens.linear.sparse.symmetric", full)
+    with pytest.raises(InputError, match=r'unknowns does not fit into memory.*solver = "cg"'):
+        SparseDirect().factorize(network(8, 9).matrix, Projector.identity(144))
 
 
 @pytest.mark.parametrize("tiny", [0.0, 1e-18])
