@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -32,6 +33,7 @@ class Surroundings(NamedTuple):
     images: jax.Array
 
 
+@partial(jax.jit, static_argnames="width")
 def tabulated(pairs: Pairs, positions: Any, cell: Any, within: Any, width: int) -> Pairs:
     """The list with a table of the neighbours closer than `within`, for which it then holds.
 
@@ -63,6 +65,7 @@ def places_for(most: int, particles: int) -> int:
     return next(w for k in range(2, 32) for w in (2**k, 3 * 2 ** (k - 1)) if w >= most)
 
 
+@jax.jit
 def most_neighbors(pairs: Pairs, positions: Any, cell: Any, within: Any) -> jax.Array:
     """The largest number of neighbours closer than `within` that a particle has."""
     near = pairs.valid & (pairs.distances(positions, cell) <= within)
