@@ -9,18 +9,22 @@ import numpy as np
 
 from mdsens.fits.spec import FitSpec, WantTable, names_of, unit_of
 from mdsens.fitting import (
+    Averaged,
     Labelled,
     Measured,
     Target,
     Wanted,
+    averages,
     barrier,
     crystal,
     defect,
+    mean_reading,
     reading,
     surface,
 )
 from mdsens.io.labelled import read_labelled
 from mdsens.io.structures import read
+from mdsens.sampling import ensemble_of
 from mdsens.system import System
 
 
@@ -55,6 +59,7 @@ def targets_of(spec: FitSpec, files: Files) -> list[Target]:
         *_data(spec, files, names),
         *_crystals(spec, files, names),
         *_others(spec, files, names),
+        *_averages(spec, files, names),
     ]
 
 
@@ -95,6 +100,16 @@ def _others(spec: FitSpec, files: Files, names: Iterator[str]) -> Iterator[Measu
         low, high = files.structure(table.minimum), files.structure(table.saddle)
         wanted = _wanted(f"barrier.{k}.energy", "energy", "barrier", table.energy, low)
         yield barrier(next(names), low, high, wanted)
+
+
+def _averages(spec: FitSpec, files: Files, names: Iterator[str]) -> Iterator[Averaged]:
+    for k, table in enumerate(spec.tables.average):
+        system = files.structure(table.structure, table.index)
+        rows = []
+        for i, want in enumerate(table.want):
+            read_off, where = mean_reading(want.property, system), f"average.{k}.want.{i}"
+            rows.append((read_off, _wanted(where, read_off.kind, read_off.label, want, system)))
+        yield averages(next(names), system, ensemble_of(table.ensemble), rows)
 
 
 def _wanted(where: str, kind: str, label: str, want: WantTable, system: System) -> Wanted:

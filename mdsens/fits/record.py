@@ -8,7 +8,7 @@ import numpy as np
 
 from mdsens.fit_record import KIND_UNITS, KINDS, FitRecord, TargetRecord
 from mdsens.fits.job import FitJob
-from mdsens.fitting import Fit, Labelled, Measured, rows_of
+from mdsens.fitting import Fit, Labelled, Properties, rows_of
 from mdsens.parameters import Table
 
 
@@ -70,7 +70,7 @@ def _target_records(fit: Fit) -> Iterator[TargetRecord]:
             reduced = target.systems[0].units == "reduced"
             units = tuple("reduced" if reduced else KIND_UNITS[k] for k in target.kinds)
         else:
-            assert isinstance(target, Measured)
+            assert isinstance(target, Properties)
             labels = tuple(r.label for r in target.readings)
             units = tuple(r.units for r in target.readings)
         yield TargetRecord(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from mdsens.catalogue import CELL_MODES, POTENTIALS
 from mdsens.errors import InputError
-from mdsens.io.spec import PotentialTable, check_options
+from mdsens.io.spec import EnsembleTable, PotentialTable, check_dynamics, check_options
 from mdsens.io.toml import (
     TomlInput,
     TomlTable,
@@ -60,6 +60,12 @@ class WantTable(TomlTable):
     value: float = Field(description="give the value to meet")
     sigma: float = Field(gt=0, description="give a standard deviation, in the same unit")
     units: str | None = None
+
+
+class MeanTable(WantTable):
+    """An average to meet."""
+
+    property: str = Field(description="name the property, such as pressure")
 
 
 class PropertyTable(WantTable):
@@ -122,6 +128,16 @@ class BarrierTable(TomlTable):
     energy: WantTable = Field(description="say what it should be")
 
 
+class AverageTable(TomlTable):
+    """[[average]]: averages of one structure at a temperature; `ensemble` as in a RUN.toml."""
+
+    name: str | None = None
+    structure: str = Field(description="name the structure file")
+    index: int = -1
+    ensemble: EnsembleTable = Field(description='say ensemble = {kind = "nvt", ...}')
+    want: list[MeanTable] = Field(description="say what it should meet")
+
+
 class FitTables(TomlTable):
     """All of a FIT.toml."""
 
@@ -133,6 +149,7 @@ class FitTables(TomlTable):
     defect: list[DefectTable] = Field(default=[])
     surface: list[SurfaceTable] = Field(default=[])
     barrier: list[BarrierTable] = Field(default=[])
+    average: list[AverageTable] = Field(default=[])
 
 
 @dataclass(frozen=True)
@@ -196,6 +213,8 @@ def _check(tables: FitTables) -> None:
         *((f"defect.{k}", t.cell) for k, t in enumerate(tables.defect)),
     ):
         check_name(f"{where}.cell", cell, CELL_MODES)
+    for k, table in enumerate(tables.average):
+        check_dynamics(f"average.{k}.ensemble", table.ensemble)
     for k, data in enumerate(tables.data):
         if data.energy is None and data.forces is None and data.stress is None:
             raise InputError(
@@ -204,9 +223,9 @@ def _check(tables: FitTables) -> None:
     for k, defect in enumerate(tables.defect):
         if defect.energy is None and defect.volume is None:
             raise InputError(f"defect.{k}: neither energy nor volume; say what it should meet")
-    if not any((tables.data, tables.crystal, tables.defect, tables.surface, tables.barrier)):
+    if not any(rows for _, _, rows in _lists(tables)):
         raise InputError(
-            "no targets; add [[data]], [[crystal]], [[defect]], [[surface]] or [[barrier]]"
+            f"no targets; add one of {', '.join(f'[[{kind}]]' for kind, _, _ in _lists(tables))}"
         )
     if tables.fit.validation and not tables.data:
         raise InputError(
@@ -227,11 +246,15 @@ def _check_unique(tables: FitTables) -> None:
 
 def names_of(tables: FitTables) -> Iterator[tuple[str, str]]:
     """(place, name) of every target: its own, or that of its file."""
-    lists = (
-        ("data", "file", tables.data), ("crystal", "structure", tables.crystal),
-        ("defect", "structure", tables.defect), ("surface", "structure", tables.surface),
-        ("barrier", "saddle", tables.barrier),
-    )  # fmt: skip
-    for kind, file, rows in lists:
+    for kind, file, rows in _lists(tables):
         for k, row in enumerate(rows):
             yield f"{kind}.{k}", row.name or Path(getattr(row, file)).stem
+
+
+def _lists(tables: FitTables) -> Sequence[tuple[str, str, Sequence[Any]]]:
+    """Of each kind of target: its name, the file that it is called after, the tables."""
+    return (
+        ("data", "file", tables.data), ("crystal", "structure", tables.crystal),
+        ("defect", "structure", tables.defect), ("surface", "structure", tables.surface),
+        ("barrier", "saddle", tables.barrier), ("average", "structure", tables.average),
+    )  # fmt: skip

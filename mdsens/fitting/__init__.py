@@ -1,6 +1,6 @@
 """Fitting potentials to what they are judged by, with implicit derivatives and error bars."""
 
-from mdsens.fitting.averages import Averaged
+from mdsens.fitting.averages import Averaged, averages, mean_reading
 from mdsens.fitting.fit import Fit, Run, Step, fit
 from mdsens.fitting.labelled import Labelled, Labels
 from mdsens.fitting.losses import LOSSES
@@ -13,7 +13,7 @@ from mdsens.fitting.properties import barrier, crystal, defect, surface
 from mdsens.fitting.readings import Reading, reading
 from mdsens.fitting.space import Free, Space, Tied, space
 from mdsens.fitting.targets import ENERGY_SHIFT, Outcome, Target, rows_of
-from mdsens.fitting.wanted import Wanted
+from mdsens.fitting.wanted import Properties, Wanted
 
 __all__ = [
     "ENERGY_SHIFT",
@@ -31,6 +31,7 @@ __all__ = [
     "Outcome",
     "Posterior",
     "Problem",
+    "Properties",
     "Reading",
     "Run",
     "Space",
@@ -38,10 +39,12 @@ __all__ = [
     "Target",
     "Tied",
     "Wanted",
+    "averages",
     "barrier",
     "crystal",
     "defect",
     "fit",
+    "mean_reading",
     "posterior",
     "profile",
     "reading",

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mdsens.errors import InputError
+from mdsens.fitting.readings import Reading, read_all, reading
 from mdsens.fitting.space import Space
 from mdsens.fitting.targets import Outcome, of_potential
 from mdsens.fitting.wanted import Properties, Wanted
@@ -25,11 +26,14 @@ from mdsens.thermal import (
     simulate,
     thermal_sensitivity,
 )
+from mdsens.thermal import observables as thermal
 
 # The share of its samples that must count for a trajectory to be used again.
 _SHARE = 0.5
 
 Observable = Callable[[Potential, Any, Any], Any]
+
+MEANS = ("energy_per_atom", "cohesive_energy", "pressure", "volume_per_atom", "a", "b", "c")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,3 +117,31 @@ class Averaged(Properties):
                     f"{self.name}: {r.label}: the statistical error {error / r.scale:.2g} is above its "
                     f"sigma {r.sigma:.2g}; give the ensemble more steps or walkers"
                 )
+
+
+def averages(
+    name: str, system: System, ensemble: Ensemble, readings: Sequence[tuple[Reading, Wanted]]
+) -> Averaged:
+    """Averages by name.
+
+    Args:
+        readings: what to average, from `mean_reading`, and what it should be.
+    """
+
+    def observable(potential: Potential, params: Any, state: Any) -> jax.Array:
+        return read_all([r for r, _ in readings], potential, params, state)
+
+    return Averaged(name, system, ensemble, observable, [wanted for _, wanted in readings])
+
+
+def mean_reading(name: str, system: System) -> Reading:
+    """The reading of a name, one of MEANS; pressures with their kinetic part, energies without.
+
+    Raises:
+        InputError: another name.
+    """
+    if name not in MEANS:
+        raise InputError(f'"{name}" is no average at a temperature; allowed: {", ".join(MEANS)}')
+    if name == "pressure":
+        return Reading(name, "modulus", thermal.pressure)
+    return reading(name, system)

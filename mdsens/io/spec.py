@@ -192,9 +192,7 @@ def _check_names(tables: RunTables) -> None:
 
 def _check_ensemble(tables: RunTables, ensemble: EnsembleTable) -> None:
     """What the tables say of an ensemble against its kind."""
-    check_name("ensemble.kind", ensemble.kind, ENSEMBLES)
-    if ensemble.thermostat is not None:
-        check_name("ensemble.thermostat", ensemble.thermostat, THERMOSTATS)
+    check_dynamics("ensemble", ensemble)
     if "relax" in tables.model_fields_set:
         raise InputError(
             "relax: an ensemble is sampled from the structure as it is; leave out [relax] or [ensemble]"
@@ -205,17 +203,6 @@ def _check_ensemble(tables: RunTables, ensemble: EnsembleTable) -> None:
         raise InputError(
             "sensitivity.wrt: averages at constant energy have no derivatives; use nvt or npt, or wrt = []"
         )
-    own = {"thermostat": "nvt", "pressure": "npt", "barostat_relaxation": "npt"}
-    for key, kind in own.items():
-        if getattr(ensemble, key) is not None and ensemble.kind != kind:
-            raise InputError(f"ensemble.{key}: has no effect in {ensemble.kind}; leave it out")
-    if ensemble.kind == "npt" and ensemble.pressure is None:
-        raise InputError("ensemble.pressure: missing; give the pressure of npt")
-    if ensemble.steps < ensemble.stride:
-        raise InputError(
-            f"ensemble.stride: {ensemble.stride} is more than the {ensemble.steps} steps, which leaves "
-            "no sample; lower it"
-        )
     only = {"compressibility": "npt", "elastic_tensor": "nvt"}
     for name, kind in only.items():
         if name in tables.sensitivity.observables and ensemble.kind != kind:
@@ -225,6 +212,24 @@ def _check_ensemble(tables: RunTables, ensemble: EnsembleTable) -> None:
     if ensemble.kind == "nve" and "heat_capacity" in tables.sensitivity.observables:
         raise InputError(
             "sensitivity.observables: heat_capacity is not measured in nve; leave it out"
+        )
+
+
+def check_dynamics(where: str, ensemble: EnsembleTable) -> None:
+    """An ensemble against its kind, whatever is measured in it."""
+    check_name(f"{where}.kind", ensemble.kind, ENSEMBLES)
+    if ensemble.thermostat is not None:
+        check_name(f"{where}.thermostat", ensemble.thermostat, THERMOSTATS)
+    own = {"thermostat": "nvt", "pressure": "npt", "barostat_relaxation": "npt"}
+    for key, kind in own.items():
+        if getattr(ensemble, key) is not None and ensemble.kind != kind:
+            raise InputError(f"{where}.{key}: has no effect in {ensemble.kind}; leave it out")
+    if ensemble.kind == "npt" and ensemble.pressure is None:
+        raise InputError(f"{where}.pressure: missing; give the pressure of npt")
+    if ensemble.steps < ensemble.stride:
+        raise InputError(
+            f"{where}.stride: {ensemble.stride} is more than the {ensemble.steps} steps, which leaves "
+            "no sample; lower it"
         )
 
 
