@@ -22,8 +22,8 @@ from mdsens.potentials import Potential
 
 Progress = Callable[[str, float, float | None, str], None]
 
-# Points around the start that are asked for what the start does not tell.
-_AROUND = 16
+# Points around the start that are asked for what the start does not tell, within so many `spread`.
+_AROUND, _RINGS = 16, (1.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,8 @@ def fit(
 
     Raises:
         InputError: a parameter that no target depends on (also a combination of them), a target that
-            depends on none, at the start and at points within `spread` of it; more than 300 parameters
-            for levenberg_marquardt; and other faults of the input; all named.
+            depends on none, at the start and at points within twice `spread` of it; more than 300
+            parameters for levenberg_marquardt; and other faults of the input; all named.
         NotConverged, DerivativeUndefined: a target that cannot be evaluated at any start.
         Float32Error: 64-bit floats are off.
     """
@@ -179,7 +179,8 @@ def fit(
             continue
         if first is None:
             first = at
-            check_identifiable(problem, at, _drawn(where, _AROUND, spread, seed))
+            rings = [_drawn(where, _AROUND, far * spread, seed) for far in _RINGS]
+            check_identifiable(problem, at, np.concatenate(rings))
         seen = partial(_tell_step, tell, number)
         watch = _Watch(problem, how, validation, patience, seen)
         runs.append(watch.descended(optimizer, u))

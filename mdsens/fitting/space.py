@@ -11,9 +11,9 @@ one size, whatever their units.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import partial
 from typing import Any
 
 import jax
@@ -80,11 +80,7 @@ class Space:
 
     def theta(self, u: Any) -> jax.Array:
         """(k,) the free parameters themselves."""
-        u = jnp.asarray(u)
-        logarithms = jnp.where(self.logarithmic, u, 0.0)
-        return jnp.where(
-            self.logarithmic, self.start * jnp.exp(logarithms), self.start + self.scale * u
-        )
+        return _theta(self.start, self.scale, self.logarithmic, jnp.asarray(u))
 
     def slope(self, u: Any) -> np.ndarray:
         """(k,) d theta / d u."""
@@ -92,22 +88,9 @@ class Space:
 
     def params(self, u: Any) -> Any:
         """All parameters, as a differentiable function of u (k,)."""
-        return self._compiled(u)
-
-    @cached_property
-    def _compiled(self) -> Callable[[Any], Any]:
-        return jax.jit(self._made)
-
-    def _made(self, u: jax.Array) -> Any:
-        theta = self.theta(u)
         leaves, structure = jax.tree.flatten(self.base)
-        owner, entry = np.array(self._places).T
-        for leaf in np.unique(owner):
-            mine = owner == leaf
-            leaves[leaf] = _with_entries(leaves[leaf], entry[mine], theta[mine])
-        for (leaf, entry), (source, at), factor in self._ties:
-            leaves[leaf] = _with_entries(leaves[leaf], entry, factor * leaves[source].ravel()[at])
-        return jax.tree.unflatten(structure, leaves)
+        counted = (self.start, self.scale, self.logarithmic)
+        return jax.tree.unflatten(structure, _made(leaves, *counted, u, self._places, self._ties))
 
     def without(self, k: int, theta: np.ndarray) -> Space:
         """The space around `theta` (k,) in which the k-th parameter is no longer free."""
@@ -129,6 +112,29 @@ class Space:
         with np.errstate(divide="ignore", invalid="ignore"):
             logarithms = np.log(np.maximum(theta / self.start, 0.0))
         return np.where(self.logarithmic, logarithms, (theta - self.start) / self.scale)
+
+
+def _theta(start: Any, scale: Any, logarithmic: Any, u: jax.Array) -> jax.Array:
+    logarithms = jnp.where(logarithmic, u, 0.0)
+    return jnp.where(logarithmic, start * jnp.exp(logarithms), start + scale * u)
+
+
+# One program for all spaces that are alike: a fit that is made again compiles nothing.
+@partial(jax.jit, static_argnames=("places", "ties"))
+def _made(
+    leaves: list[jax.Array], start: Any, scale: Any, logarithmic: Any, u: jax.Array,
+    places: tuple[tuple[int, int], ...], ties: tuple[Any, ...],
+) -> list[jax.Array]:  # fmt: skip
+    """The leaves of all parameters at u."""
+    leaves = list(leaves)
+    theta = _theta(start, scale, logarithmic, u)
+    owner, entry = np.array(places).T
+    for leaf in np.unique(owner):
+        mine = owner == leaf
+        leaves[leaf] = _with_entries(leaves[leaf], entry[mine], theta[mine])
+    for (leaf, entry), (source, at), factor in ties:
+        leaves[leaf] = _with_entries(leaves[leaf], entry, factor * leaves[source].ravel()[at])
+    return leaves
 
 
 def space(params: Any, free: Mapping[str, Free | Tied]) -> Space:
