@@ -3,6 +3,7 @@
 from mdsens.thermal.average import average, effective_share
 from mdsens.thermal.checks import Checked, checked
 from mdsens.thermal.chunks import Chunk
+from mdsens.thermal.diffusion import self_diffusion
 from mdsens.thermal.ensemble import NPT, NVE, NVT, Ensemble
 from mdsens.thermal.estimates import Estimate
 from mdsens.thermal.observables import Fluctuation, mean_square_displacement
@@ -35,6 +36,7 @@ __all__ = [
     "energy_slope",
     "free_energies",
     "mean_square_displacement",
+    "self_diffusion",
     "simulate",
     "thermal_sensitivity",
     "trajectory_for",

@@ -63,8 +63,8 @@ def checked(trajectory: Trajectory) -> Checked:
     mean = float(relative.mean())
     if not isinstance(trajectory.ensemble, NVE) and abs(mean - 1.0) > _TEMPERATURE + 4.0 * error:
         raise NotConverged(
-            f"ensemble: the kinetic temperature is {mean:.4f}({error:.4f}) of the target; lower "
-            "time_step, or raise equilibration"
+            f"ensemble: the kinetic temperature is {mean:.4f}({error:.4f}) of the target; "
+            f"{trajectory.ensemble.remedy}, or raise equilibration"
         )
     effective = float(kept.size / inefficiency(kept))
     return Checked(
@@ -93,5 +93,5 @@ def _require_small(trajectory: Trajectory, drift: float) -> None:
     if abs(heating) > _HEATING:
         raise NotConverged(
             f"ensemble: the conserved quantity drifts by {drift:.1e} k_B T per step and degree of "
-            f"freedom, which heats by {heating:.1%}; lower time_step (now {e.time_step:g})"
+            f"freedom, which heats by {heating:.1%}; {e.remedy}"
         )

@@ -86,6 +86,11 @@ class Ensemble(ABC):
         """Of the thermostat."""
         return _THERMOSTAT if self.relaxation is None else self.relaxation / self.time_step
 
+    @property
+    def remedy(self) -> str:
+        """What to do where the integrator is not accurate enough."""
+        return f"lower time_step (now {self.time_step:g})"
+
 
 @dataclass(frozen=True, kw_only=True)
 class NVE(Ensemble):
@@ -170,3 +175,12 @@ class NPT(Ensemble):
         """Relaxation time of the volume in time steps."""
         given = self.barostat_relaxation
         return _BAROSTAT if given is None else given / self.time_step
+
+    @property
+    def remedy(self) -> str:
+        if self.barostat_steps >= _BAROSTAT:
+            return super().remedy
+        return (
+            f"raise barostat_relaxation (now {self.barostat_steps:g} time steps, {_BAROSTAT:g} are a good "
+            f"value), or {super().remedy}"
+        )

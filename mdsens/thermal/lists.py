@@ -29,8 +29,9 @@ from mdsens.neighbors import (
 from mdsens.potentials import Potential
 from mdsens.system import System, heights
 
-# Slack as a fraction of the cutoff, and in particle spacings, of which the smaller is taken.
-_SLACK, _SPACINGS = 0.25, 0.35
+# Slack as a fraction of the cutoff, and in particle spacings, of which the smaller is taken: the latter
+# where the cell has room, and where it has little.
+_SLACK, _SPACINGS, _LEAST = 0.25, 0.5, 0.35
 # Cells list faster than all pairs do from three cells per direction and so many particles on.
 _MANY = 600
 _MOST = 3000
@@ -105,8 +106,7 @@ def make_lister(
     if not potential.uses_pairs:
         return Lister(NoPairs(), jnp.zeros(()), system.species, system.pbc, None, None)
     cutoff = float(potential.cutoff(params))
-    spacing = _spacing(system)
-    slack = min(_SLACK * cutoff, _SPACINGS * spacing)
+    slack = _slack(system, cutoff)
     source = _source(system, cutoff + slack)
     table = width if potential.uses_sites else None
     return Lister(source, jnp.asarray(slack), system.species, system.pbc, room, table)
@@ -175,6 +175,15 @@ def _widest(system: System, radius: float, starts: Any) -> AllPairs | CellList:
     ]
     sizes = [s.allocated.idx.shape[1] if isinstance(s, CellList) else 0 for s in found]
     return found[int(np.argmax(sizes))]
+
+
+def _slack(system: System, cutoff: float) -> float:
+    spacing, room = _spacing(system), np.inf
+    if any(system.pbc):
+        # Cells that change keep a tenth of their room.
+        smallest = heights(np.asarray(system.cell))[list(system.pbc)].min()
+        room = max(_LEAST * spacing, 0.9 * (0.5 * float(smallest) - cutoff))
+    return min(_SLACK * cutoff, _SPACINGS * spacing, room)
 
 
 def _spacing(system: System) -> float:

@@ -210,10 +210,9 @@ class _Run:
             raise self._too_large(number, f"the energy is no number, {where}")
 
     def _too_large(self, number: int, what: str) -> NotConverged:
-        e = self.ensemble
         return NotConverged(
-            f"ensemble: {self.stage(number)}: {what}; lower time_step (now {e.time_step:g}), or relax "
-            "the start, if its particles overlap"
+            f"ensemble: {self.stage(number)}: {what}; {self.ensemble.remedy}, or relax the start, if its "
+            "particles overlap"
         )
 
     def _places(self, flow: Flow) -> tuple[jax.Array, jax.Array]:

@@ -1,6 +1,6 @@
 """Molecular dynamics against jax-md and LAMMPS, and derivatives of averages against differences. JSON out.
 
-`python scripts/bench/thermal.py [--particles 500 2048] [--repeat 3] [--steps 20000] [-o thermal.json]`
+`python scripts/bench/thermal.py [--particles 500] [--repeat 3] [--steps 20000] [-o thermal.json]`
 
 Lennard-Jones at T = 0.85, density 0.776, time step 0.004, cutoff 2.5, on one core. All times are the
 processor's, without compilation, so that others on the machine do not count.
@@ -225,7 +225,7 @@ def derivatives(steps: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--particles", type=int, nargs="+", default=[500, 2048])
+    parser.add_argument("--particles", type=int, nargs="+", default=[500])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("-o", "--output", type=Path, default=Path("thermal.json"))

@@ -145,6 +145,13 @@ def test_time_step_too_large():
         checked(simulate(POTENTIAL, PARAMS, SYSTEM, NVT(**{**SHORT, "time_step": 0.06})))
 
 
+def test_too_short_times_are_named():
+    good = NPT(pressure=3.0, **SHORT)
+    assert good.remedy == "lower time_step (now 0.004)"
+    hasty = replace(good, barostat_relaxation=0.1)
+    assert hasty.remedy.startswith("raise barostat_relaxation (now 25 time steps")
+
+
 def test_small_cell_at_constant_pressure():
     with pytest.raises(InputError, match="two cutoffs"):
         wide = {**PARAMS, "cutoff": jax.numpy.asarray(2.0)}
