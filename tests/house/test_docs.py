@@ -38,6 +38,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "`[[defect]]`": fit.DefectTable,
     "`[[surface]]`": fit.SurfaceTable,
     "`[[barrier]]`": fit.BarrierTable,
+    "`[[average]]`": fit.AverageTable,
     "SWEEP.toml": sweep.SweepTables,
     "`[plan]`": sweep.PlanTable,
 }
