@@ -25,6 +25,7 @@ PAGES = [
     "add_observable",
     "add_potential",
     pytest.param("ase", marks=slow),
+    pytest.param("figures", marks=slow),
     pytest.param("jax_md", marks=slow),
     pytest.param("thermal", marks=slow),
     pytest.param("tutorial output_files", marks=slow),
