@@ -11,11 +11,12 @@ from matplotlib.collections import EllipseCollection, LineCollection
 from mdsens.derivatives.verify import Check
 from mdsens.errors import InputError
 from mdsens.parameters import Table
-from mdsens.report import draw_bands, draw_modes, draw_verification, geometry
+from mdsens.report import draw_average, draw_bands, draw_modes, draw_verification, geometry
 from mdsens.report.figures import draw, image
 from mdsens.report.solid import view
 from mdsens.result import Derivative
 from mdsens.system import System
+from mdsens.thermal import Estimate
 from mdsens.vibrations import Modes
 from tests.io import handmade
 
@@ -153,6 +154,18 @@ def test_modes_and_bands():
     axes = figure.axes[0]
     assert [t.get_text() for t in axes.get_xticklabels()] == ["G", "X"]
     assert axes.get_ylabel() == "frequency  (THz)"
+
+
+def test_averages():
+    r, ones = np.linspace(0.5, 3.0, 20), np.ones(20)
+    g = Estimate(np.cos(r), 0.1 * ones, 50 * ones, ones)
+    figure = draw_average(r, g, {"sigma": g, "epsilon": g}, along="r  (angstrom)")
+    top, bottom = figure.axes
+    band = top.collections[0].get_paths()[0].vertices
+    assert np.isclose(band[:, 1].max(), np.cos(0.5) + 0.2)
+    assert [t.get_text() for t in bottom.get_legend().get_texts()] == ["sigma", "epsilon"]
+    assert bottom.get_xlabel() == "r  (angstrom)"
+    assert len(draw_average(r, g).axes) == 1
 
 
 def test_verification():
