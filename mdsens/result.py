@@ -11,6 +11,9 @@ import numpy as np
 from mdsens.parameters import Table
 from mdsens.system import System
 
+# Components of elastic tensors, by how many there are.
+VOIGT = {3: ("xx", "yy", "xy"), 6: ("xx", "yy", "zz", "yz", "xz", "xy")}
+
 
 @dataclass(frozen=True, eq=False)
 class Derivative:

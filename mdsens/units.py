@@ -56,7 +56,7 @@ def ratio(numerator: Dimension, denominator: Dimension) -> Dimension:
     return numerator[0] - denominator[0], numerator[1] - denominator[1]
 
 
-_GPA = 1.0 / 160.2176634  # eV/angstrom^3
+GPA = 1.0 / 160.2176634  # eV/angstrom^3
 _J_PER_M2 = 1.0 / 16.02176634  # eV/angstrom^2
 
 # Units in which a quantity may be given, and what one of them is in eV, angstrom, THz and degrees.
@@ -68,7 +68,7 @@ UNITS: dict[str, dict[str, float]] = {
         "hartree": 27.211386245988, "rydberg": 13.605693122994,
     },
     "modulus": {
-        "eV/angstrom^3": 1.0, "GPa": _GPA, "MPa": 1e-3 * _GPA, "kbar": 0.1 * _GPA, "Mbar": 100.0 * _GPA,
+        "eV/angstrom^3": 1.0, "GPa": GPA, "MPa": 1e-3 * GPA, "kbar": 0.1 * GPA, "Mbar": 100.0 * GPA,
     },
     "surface": {"eV/angstrom^2": 1.0, "J/m^2": _J_PER_M2, "mJ/m^2": 1e-3 * _J_PER_M2},
     "frequency": {"THz": 1.0, "cm^-1": 0.0299792458, "meV": 0.2417989242},

@@ -12,8 +12,6 @@ import typer
 
 from mdsens.errors import InputError
 
-RESULT, FIT, SWEEP = "mdsens", "mdsens fit", "mdsens sweep"
-
 
 class What(StrEnum):
     """Which figure of a result."""
@@ -96,38 +94,28 @@ def _drawing(command: str) -> Iterator[None]:
 
 
 def _figure(path: Path, suffix: str, what: str) -> bytes:
+    from mdsens.io import fits, results, sweeps
     from mdsens.io.hdf5 import format_of
+    from mdsens.report.figures import image
+    from mdsens.report.fit_figures import fit_image
+    from mdsens.report.sweep_figures import sweep_image
 
     found = format_of(path)
-    if found == FIT:
-        from mdsens.io.fits import read_fit
-        from mdsens.report.fit_figures import fit_image
-
-        return fit_image(read_fit(path), suffix)
-    if found == SWEEP:
-        from mdsens.io.sweeps import read_sweep
-        from mdsens.report.sweep_figures import sweep_image
-
-        return sweep_image(read_sweep(path), suffix)
-    from mdsens.io.results import read_result
-    from mdsens.report.figures import image
-
-    return image(read_result(path), suffix, what)
+    if found == fits.FORMAT:
+        return fit_image(fits.read_fit(path), suffix)
+    if found == sweeps.FORMAT:
+        return sweep_image(sweeps.read_sweep(path), suffix)
+    return image(results.read_result(path), suffix, what)
 
 
 def _page(path: Path) -> bytes:
+    from mdsens.io import fits, results, sweeps
     from mdsens.io.hdf5 import format_of
     from mdsens.report import page
 
     found = format_of(path)
-    if found == FIT:
-        from mdsens.io.fits import read_fit
-
-        return page.html(page.of_fit(read_fit(path)))
-    if found == SWEEP:
-        from mdsens.io.sweeps import read_sweep
-
-        return page.html(page.of_sweep(read_sweep(path)))
-    from mdsens.io.results import read_result
-
-    return page.html(page.of_result(read_result(path)))
+    if found == fits.FORMAT:
+        return page.html(page.of_fit(fits.read_fit(path)))
+    if found == sweeps.FORMAT:
+        return page.html(page.of_sweep(sweeps.read_sweep(path)))
+    return page.html(page.of_result(results.read_result(path)))

@@ -17,9 +17,10 @@ from mdsens.files.inspection import check_regular_file
 from mdsens.fitting import Labels
 from mdsens.io.structures import from_atoms, read_frames
 from mdsens.system import System
+from mdsens.units import GPA
 
 LARGEST_JSON = 2**30
-_KBAR = 0.1 / 160.2176634  # eV/angstrom^3
+_KBAR = 0.1 * GPA  # eV/angstrom^3
 
 
 def read_labelled(path: str | Path) -> tuple[list[System], list[Labels]]:

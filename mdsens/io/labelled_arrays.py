@@ -8,11 +8,8 @@ import numpy as np
 import xarray as xr
 
 from mdsens.parameters import Table
-from mdsens.result import Derivative, Result
+from mdsens.result import VOIGT, Derivative, Result
 from mdsens.sweep_record import SweepRecord
-
-AXES = {2: ("x", "y"), 3: ("x", "y", "z")}
-VOIGT = {3: ("xx", "yy", "xy"), 6: ("xx", "yy", "zz", "yz", "xz", "xy")}
 
 
 def to_xarray(told: Result | SweepRecord) -> xr.Dataset:
@@ -84,7 +81,7 @@ def _coordinates(result: Result) -> dict[str, Any]:
     d = result.system.dimension
     voigt = list(VOIGT[d * (d + 1) // 2])
     tables = {k: list(v.keys) for k, v in result.parameters.items() if isinstance(v, Table)}
-    axes = list(AXES[d])
+    axes = list("xyz"[:d])
     return {"axis": axes, "axis2": axes, "voigt": voigt, "voigt2": voigt, **tables}
 
 

@@ -8,11 +8,10 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from mdsens.report.style import CYCLE, colour_map, norm
-from mdsens.result import Result
+from mdsens.result import VOIGT, Result
+from mdsens.units import GPA
 
-VOIGT = {3: ("xx", "yy", "xy"), 6: ("xx", "yy", "zz", "yz", "xz", "xy")}
 PLANES = {"xy": (0, 1), "yz": (1, 2), "xz": (0, 2)}
-GPA = 160.21766208  # of an eV/angstrom^3; exact by the definition of the electronvolt
 
 
 def tensor_name(result: Result) -> str | None:
@@ -24,7 +23,7 @@ def tensor_name(result: Result) -> str | None:
 def in_gpa(result: Result, name: str) -> tuple[np.ndarray, str]:
     """A tensor and its unit, in GPa where units are metal."""
     tensor, unit = np.asarray(result.observables[name]), result.observable_units[name]
-    return (tensor * GPA, "GPa") if unit == "eV/angstrom^3" else (tensor, unit)
+    return (tensor / GPA, "GPa") if unit == "eV/angstrom^3" else (tensor, unit)
 
 
 def draw_tensor(figure: Figure, axes: Axes, result: Result, name: str) -> None:
