@@ -126,7 +126,8 @@ def largest_response(result: Result) -> Response | None:
 
 
 def contact_forces(result: Result) -> tuple[np.ndarray, np.ndarray]:
-    """Segments (C, 2, d) from each centre to the other's nearest image, and forces (C,).
+    """Segments (C, 2, d) from each centre to the other's nearest image, and forces (C,); contacts
+    across the cell stand there from both sides.
 
     Empty where the potential knows no simple contact, or particles are many.
     """
@@ -145,6 +146,9 @@ def contact_forces(result: Result) -> tuple[np.ndarray, np.ndarray]:
     away = (fractional - np.where(result.system.pbc, np.round(fractional), 0.0)) @ cell
     reach, distance = (size[i] + size[j]) / 2, np.linalg.norm(away, axis=1)
     touch = distance < reach
-    i, away, reach, distance = i[touch], away[touch], reach[touch], distance[touch]
+    i, j, away, reach, distance = i[touch], j[touch], away[touch], reach[touch], distance[touch]
     force = epsilon / reach * (1 - distance / reach) ** (alpha - 1)
-    return np.stack([home[i], home[i] + away], axis=1), force
+    segments = np.stack([home[i], home[i] + away], axis=1)
+    across = np.linalg.norm(segments[:, 1] - home[j], axis=1) > 0.5 * distance
+    mirrored = np.stack([home[j], home[j] - away], axis=1)[across]
+    return np.concatenate([segments, mirrored]), np.concatenate([force, force[across]])

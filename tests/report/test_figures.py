@@ -115,7 +115,7 @@ def test_contacts_of_two_discs_across_the_cell():
         sensitivity={},
     )
     segments, force = geometry.contact_forces(result)
-    assert np.allclose(segments, [[[0.1, 1.0], [-0.7, 1.0]]])
+    assert np.allclose(segments, [[[0.1, 1.0], [-0.7, 1.0]], [[3.3, 1.0], [4.1, 1.0]]])
     assert np.allclose(force, 2.0 * (1 - 0.8))
     assert any(isinstance(c, LineCollection) for c in draw(result).axes[0].collections)
 
