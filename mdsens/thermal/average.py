@@ -21,12 +21,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.tree_util import Partial
 
 from mdsens.errors import InputError, NotConverged
 from mdsens.linear import require_float64
 from mdsens.observables.configuration import is_traced
 from mdsens.potentials import Potential
-from mdsens.thermal.trajectory import Trajectory
+from mdsens.thermal.trajectory import Surroundings, Trajectory
 
 # Below this share of its samples a reweighted trajectory says nothing about other parameters.
 LEAST_SHARE = 0.1
@@ -89,15 +90,26 @@ def require_canonical(trajectory: Trajectory) -> None:
 def _weighted(
     observable: Observable, potential: Potential, params: Any, trajectory: Trajectory
 ) -> tuple[Any, jax.Array]:
-    # The list of a sample would be kept for the reverse pass; it is made again instead.
-    measure = jax.checkpoint(partial(measured, observable, potential, trajectory))
-    positions, cells = map(jnp.asarray, trajectory.kept)
-    values, energies = jax.lax.map(
-        lambda at: measure(params, *at), (positions, cells), batch_size=BATCH
-    )
     known = trajectory.energies[:, trajectory.start :].reshape(-1)
-    exponents = -(energies - jnp.asarray(known)) / trajectory.kt
-    weights = jax.nn.softmax(exponents)
+    return _reweighted(
+        Partial(observable), potential, params, trajectory.surroundings, trajectory.kept, known
+    )
+
+
+@partial(jax.jit, static_argnames="potential")
+def _reweighted(
+    observable: Partial,
+    potential: Potential,
+    params: Any,
+    around: Surroundings,
+    kept: Any,
+    known: Any,
+) -> tuple[Any, jax.Array]:
+    """The weighted mean, and the effective share of samples `kept` whose energies were `known`."""
+    # The list of a sample would be kept for the reverse pass; it is made again instead.
+    measure = jax.checkpoint(partial(measured, observable, potential, around))
+    values, energies = jax.lax.map(lambda at: measure(params, *at), kept, batch_size=BATCH)
+    weights = jax.nn.softmax(-(energies - known) / around.kt)
     share = 1.0 / (len(known) * jnp.sum(weights**2))
     return jax.tree.map(lambda a: jnp.tensordot(weights, a, axes=1), values), share
 
@@ -105,13 +117,13 @@ def _weighted(
 def measured(
     observable: Observable,
     potential: Potential,
-    trajectory: Trajectory,
+    around: Surroundings,
     params: Any,
     positions: jax.Array,
     cell: jax.Array,
 ) -> tuple[Any, jax.Array]:
     """An observable and the energy at one sample; NaN where its list does not hold at `params`."""
-    state = trajectory.sample(potential, positions, cell)
+    state = around.sample(potential, positions, cell)
     known = jax.lax.stop_gradient(params)
     holds = state.neighbors.holds_for(positions, cell, potential.cutoff(known))
     energy = potential.energy(params, positions, cell, state.neighbors)

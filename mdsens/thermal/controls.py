@@ -14,12 +14,12 @@ doi:10.1007/s11222-012-9344-6.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from mdsens.potentials import Potential
 from mdsens.potentials.base import Sum
@@ -32,23 +32,19 @@ _RANGES = (0.4, 0.6, 1.0)
 # Particles that stay this near their sites, in units of the distance to the nearest other one.
 _NEAR = 0.4
 
-Control = Callable[[Potential, Any, Sample], jax.Array]
 
-
-def controls(potential: Potential, trajectory: Trajectory) -> Control | None:
-    """All that hold for a trajectory, as one function -> (q,); None where none does."""
-    found: list[Control] = []
+def controls(potential: Potential, trajectory: Trajectory) -> list[Partial]:
+    """All that hold for a trajectory, functions (potential, params, sample) -> (q,)."""
+    found: list[Partial] = []
     if _is_continuous(potential):
         home = _sites(trajectory)
         if home is not None:
-            found.append(lambda *args: _site_identity(home, *args))
+            found.append(Partial(_site_identity, home))
         if potential.uses_pairs:
-            found.append(_pair_identities)
+            found.append(Partial(_pair_identities))
     if isinstance(trajectory.ensemble, NPT):
-        found.append(_volume_identities)
-    if not found:
-        return None
-    return lambda *args: jnp.concatenate([f(*args) for f in found])
+        found.append(Partial(_volume_identities))
+    return found
 
 
 def _site_identity(home: jax.Array, potential: Potential, params: Any, state: Sample) -> jax.Array:

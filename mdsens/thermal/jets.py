@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,10 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
+from jax.tree_util import Partial
 
+from mdsens.derivatives.named import replaced, select
 from mdsens.equilibrium import Progress
+from mdsens.potentials import Potential
 from mdsens.thermal.average import BATCH, measured
-from mdsens.thermal.trajectory import Trajectory
+from mdsens.thermal.trajectory import Surroundings, Trajectory
 
 # Samples between two calls of `progress`.
 _PIECE = 256
@@ -35,37 +39,52 @@ class Jets:
 
 
 def jets(
-    functions: Callable[..., jax.Array],
-    potential: Any,
-    with_theta: Callable[[jax.Array], Any],
-    theta: jax.Array,
+    functions: Sequence[Partial],
+    potential: Potential,
+    wrt: Sequence[str],
     trajectory: Trajectory,
     progress: Progress | None = None,
 ) -> Jets:
-    """Of a function (potential, params, state) -> (k,), by theta (p,), params = with_theta(theta)."""
+    """Of functions (potential, params, sample) -> pytree, one after the other, by parameters `wrt`."""
     tell = progress or (lambda *_: None)
-
-    def at_sample(here: Any) -> Any:
-        def everything(t: jax.Array) -> jax.Array:
-            values, energy = measured(functions, potential, trajectory, with_theta(t), *here)
-            return jnp.append(values, energy)
-
-        value = everything(theta)
-        if not theta.size:
-            return (value,)
-        cheaper = jax.jacfwd if theta.size <= value.size else jax.jacrev
-        return value, cheaper(everything)(theta)
-
-    evaluate = jax.jit(partial(jax.lax.map, at_sample, batch_size=BATCH))
     positions, cells = trajectory.kept
+    around, names = trajectory.surroundings, tuple(wrt)
     parts = []
     for k in range(0, len(positions), _PIECE):
         tell("measure", k, len(positions), "")
         piece = (positions[k : k + _PIECE], cells[k : k + _PIECE])
-        parts.append(jax.tree.map(np.asarray, evaluate(piece)))
-    values, *slopes = (
+        found = _at_samples(tuple(functions), potential, names, around, piece)
+        parts.append(jax.tree.map(np.asarray, found))
+    values, slopes = (
         np.concatenate(part).reshape(*trajectory.shape, *part[0].shape[1:])
         for part in zip(*parts, strict=True)
     )
-    slopes = slopes[0] if slopes else np.zeros((*values.shape, 0))
     return Jets(values[..., :-1], slopes[..., :-1, :], slopes[..., -1, :])
+
+
+@partial(jax.jit, static_argnames=("potential", "names"))
+def _at_samples(
+    functions: tuple[Partial, ...],
+    potential: Potential,
+    names: tuple[str, ...],
+    around: Surroundings,
+    piece: tuple[jax.Array, jax.Array],
+) -> tuple[jax.Array, jax.Array]:
+    """Values (M, k + 1), of which the energy is the last, and their slopes (M, k + 1, p)."""
+    # A list: a dict would be flattened in alphabetical order.
+    theta, parts = ravel_pytree(list(select(around.params, list(names)).values()))
+
+    def rows(*args: Any) -> jax.Array:
+        return ravel_pytree([f(*args) for f in functions])[0]
+
+    def at_sample(here: Any) -> tuple[jax.Array, jax.Array]:
+        def everything(t: jax.Array) -> jax.Array:
+            params = replaced(around.params, dict(zip(names, parts(t), strict=True)))
+            values, energy = measured(rows, potential, around, params, *here)
+            return jnp.append(values, energy)
+
+        value = everything(theta)
+        cheaper = jax.jacfwd if theta.size <= value.size else jax.jacrev
+        return value, cheaper(everything)(theta) if names else jnp.zeros((len(value), 0))
+
+    return jax.lax.map(at_sample, piece, batch_size=BATCH)

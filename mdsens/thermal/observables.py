@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from mdsens.errors import InputError
 from mdsens.observables import energy, voigt
@@ -76,17 +77,22 @@ def density(potential: Potential, params: Any, state: Sample) -> jax.Array:
     return state.positions.shape[0] / volume(potential, params, state)
 
 
-def mean_square_displacement(system: System) -> Callable[..., jax.Array]:
+def mean_square_displacement(system: System) -> Partial:
     """An observable: the squared distance of each particle from its place in `system`, (N,).
 
     Taken in the frame of the cell, without the displacement all have in common. For crystals.
     """
     home = jnp.asarray(system.positions) @ jnp.linalg.inv(jnp.asarray(system.cell))
 
-    def squared_displacement(potential: Potential, params: Any, state: Sample) -> jax.Array:
-        return jnp.sum(displacements(home, state) ** 2, axis=1)
+    # The places are an argument, so that one program serves every system of the same size.
+    return Partial(squared_displacement, home)
 
-    return squared_displacement
+
+def squared_displacement(
+    home: jax.Array, potential: Potential, params: Any, state: Sample
+) -> jax.Array:
+    """From fractional places `home`, (N,)."""
+    return jnp.sum(displacements(home, state) ** 2, axis=1)
 
 
 def displacements(home: jax.Array, state: Sample) -> jax.Array:

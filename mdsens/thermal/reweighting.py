@@ -26,7 +26,7 @@ from mdsens.potentials import Potential
 from mdsens.thermal.average import BATCH, LEAST_SHARE, effective_share, measured, require_canonical
 from mdsens.thermal.simulate import simulate
 from mdsens.thermal.statistics import inefficiency
-from mdsens.thermal.trajectory import Sample, Trajectory
+from mdsens.thermal.trajectory import Sample, Surroundings, Trajectory
 
 # Largest error of a normalisation that the solution may have, and of the neighbours' overlap that
 # there has to be.
@@ -138,14 +138,7 @@ def _require_alike(trajectories: Sequence[Trajectory]) -> None:
 
 def _independent(potential: Potential, trajectory: Trajectory, states: Sequence[Any]) -> np.ndarray:
     """(K, M) energies at all states' parameters, of as many samples as are independent."""
-
-    def at_sample(here: Any) -> jax.Array:
-        nothing = lambda *_: jnp.zeros(0)  # noqa: E731
-        energies = [measured(nothing, potential, trajectory, p, *here)[1] for p in states]
-        return jnp.stack(energies)
-
-    evaluate = jax.jit(partial(jax.lax.map, at_sample, batch_size=BATCH))
-    rows = np.asarray(evaluate(tuple(map(jnp.asarray, trajectory.kept))))
+    rows = np.asarray(_energies(potential, states, trajectory.surroundings, trajectory.kept))
     if not np.all(np.isfinite(rows)):
         raise NotConverged(
             "free_energies: an energy is no number: the range of the potential grows beyond the lists "
@@ -154,6 +147,19 @@ def _independent(potential: Potential, trajectory: Trajectory, states: Sequence[
     series = rows.reshape(*trajectory.shape, len(states))
     worst = float(np.max(inefficiency(series - series.mean(axis=2, keepdims=True))))
     return rows[:: int(np.ceil(worst))].T
+
+
+@partial(jax.jit, static_argnames="potential")
+def _energies(
+    potential: Potential, states: Sequence[Any], around: Surroundings, kept: Any
+) -> jax.Array:
+    """(M, K) of every sample at all states' parameters."""
+
+    def at_sample(here: Any) -> jax.Array:
+        nothing = lambda *_: jnp.zeros(0)  # noqa: E731
+        return jnp.stack([measured(nothing, potential, around, p, *here)[1] for p in states])
+
+    return jax.lax.map(at_sample, kept, batch_size=BATCH)
 
 
 def _mixture(f: np.ndarray, reduced: np.ndarray, counts: np.ndarray) -> np.ndarray:

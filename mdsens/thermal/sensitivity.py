@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
+from jax.tree_util import Partial
 
-from mdsens.derivatives.named import replaced, select
+from mdsens.derivatives.named import select
 from mdsens.equilibrium import Progress
 from mdsens.errors import InputError, NotConverged
 from mdsens.potentials import Potential
@@ -77,12 +79,7 @@ def thermal_sensitivity(
     health = checked(trajectory)
     theta = select(trajectory.params, list(wrt))
     rows = _Rows(functions, potential, trajectory, control)
-    # A list: a dict would be flattened in alphabetical order.
-    vector, parts = ravel_pytree(list(theta.values()))
-    taken = jets(
-        rows.at, potential, lambda t: replaced(trajectory.params, dict(zip(theta, parts(t), strict=True))),
-        vector, trajectory, progress,
-    )  # fmt: skip
+    taken = jets(rows.functions, potential, wrt, trajectory, progress)
     beta = 1.0 / trajectory.kt
     whole = averages(taken.values, taken.slopes, taken.energy_slopes, beta)
     zero = taken.values[..., rows.observed :]
@@ -108,23 +105,18 @@ class _Rows:
         control: bool,
     ):
         self._functions, self._trajectory = functions, trajectory
+        own = {name: _moments(f) for name, f in functions.items()}
         canonical = control and trajectory.ensemble.is_canonical
-        self._controls = controls(potential, trajectory) if canonical else None
-        sample = trajectory.sample(potential, *(jnp.asarray(a[0]) for a in trajectory.kept))
+        self.functions = [*own.values(), *(controls(potential, trajectory) if canonical else [])]
+        around = trajectory.surroundings
+        sample = around.sample(potential, *(jnp.asarray(a[0]) for a in trajectory.kept))
         self._shapes = {
-            name: jax.eval_shape(lambda f=f: _moments(f)(potential, trajectory.params, sample))
-            for name, f in functions.items()
+            name: jax.eval_shape(partial(f, potential), around.params, sample)
+            for name, f in own.items()
         }
         sizes = [sum(a.size for a in jax.tree.leaves(tree)) for tree in self._shapes.values()]
         self._ends = dict(zip(functions, np.cumsum(sizes), strict=True))
         self.observed = int(sum(sizes))
-
-    def at(self, *args: Any) -> jax.Array:
-        """Of (potential, params, state), (k,)."""
-        parts: list[Any] = [_moments(f)(*args) for f in self._functions.values()]
-        if self._controls is not None:
-            parts.append(self._controls(*args))
-        return ravel_pytree(parts)[0]
 
     def own(self, name: str, whole: Averages) -> tuple[Averages, tuple[int, ...]]:
         """An observable's averages, through its function of averages if it is one, and its shape."""
@@ -160,7 +152,7 @@ def _functions(
         function = _by_name(item, trajectory) if isinstance(item, str) else item
         if isinstance(function, Fluctuation):
             function.check(trajectory)
-        found[item if isinstance(item, str) else function.__name__] = function
+        found[item if isinstance(item, str) else _name(function)] = function
     return found
 
 
@@ -173,8 +165,13 @@ def _by_name(name: str, trajectory: Trajectory) -> Any:
     return OBSERVABLES[name]
 
 
-def _moments(function: Any) -> Callable[..., Any]:
-    return function.moments if isinstance(function, Fluctuation) else function
+def _name(function: Any) -> str:
+    return function.func.__name__ if isinstance(function, Partial) else function.__name__
+
+
+def _moments(function: Any) -> Partial:
+    plain = function.moments if isinstance(function, Fluctuation) else function
+    return plain if isinstance(plain, Partial) else Partial(plain)
 
 
 def _slopes(

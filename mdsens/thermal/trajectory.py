@@ -39,6 +39,41 @@ jax.tree_util.register_dataclass(
 
 
 @dataclass(frozen=True, eq=False)
+class Surroundings:
+    """All that a sample is measured with besides its own place; a pytree, so that one program serves
+    every trajectory of the same size.
+
+    Attributes:
+        params: of the potential, by which samples are distributed.
+        lister: makes their neighbour lists.
+        fixed: (N,) particles that do not move.
+        kt, pressure: of the ensemble.
+        pbc: which cell vectors repeat.
+    """
+
+    params: Any
+    lister: Lister
+    fixed: jax.Array
+    kt: jax.Array
+    pressure: jax.Array
+    pbc: tuple[bool, ...]
+
+    def sample(self, potential: Potential, positions: jax.Array, cell: jax.Array) -> Sample:
+        """A configuration to measure at, with its list."""
+        pairs = self.lister.listed(potential, self.params, positions, cell)
+        return Sample(
+            positions, cell, pairs, self.pbc, fixed=self.fixed, kt=self.kt, pressure=self.pressure
+        )
+
+
+jax.tree_util.register_dataclass(
+    Surroundings,
+    data_fields=["params", "lister", "fixed", "kt", "pressure"],
+    meta_fields=["pbc"],
+)
+
+
+@dataclass(frozen=True, eq=False)
 class Trajectory:
     """Samples of W walkers, S each, in the order they came.
 
@@ -97,9 +132,10 @@ class Trajectory:
         """Walkers, and samples of each in equilibrium."""
         return self.positions.shape[0], self.positions.shape[1] - self.start
 
-    def sample(self, potential: Potential, positions: jax.Array, cell: jax.Array) -> Sample:
-        """A configuration to measure at, with its list; inside compiled code as well."""
-        pairs = self.lister.listed(potential, self.params, positions, cell)
+    @property
+    def surroundings(self) -> Surroundings:
+        """What samples are measured with."""
+        params = jax.tree.map(jnp.asarray, self.params)
         held = jnp.asarray(self.system.fixed)
         kt, pressure = jnp.asarray(self.kt), jnp.asarray(self.pressure)
-        return Sample(positions, cell, pairs, self.system.pbc, fixed=held, kt=kt, pressure=pressure)
+        return Surroundings(params, self.lister, held, kt, pressure, self.system.pbc)
