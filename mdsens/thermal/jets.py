@@ -19,8 +19,9 @@ from mdsens.potentials import Potential
 from mdsens.thermal.average import BATCH, measured
 from mdsens.thermal.trajectory import Surroundings, Trajectory
 
-# Samples between two calls of `progress`.
-_PIECE = 256
+# Samples between two calls of `progress`; the last ones are filled up to a multiple of the second
+# number, so that trajectories of other lengths need no other program.
+_PIECE, _ROUND = 256, 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +53,12 @@ def jets(
     parts = []
     for k in range(0, len(positions), _PIECE):
         tell("measure", k, len(positions), "")
-        piece = (positions[k : k + _PIECE], cells[k : k + _PIECE])
-        found = _at_samples(tuple(functions), potential, names, around, piece)
-        parts.append(jax.tree.map(np.asarray, found))
+        taken = np.arange(k, min(k + _PIECE, len(positions)))
+        rows = np.pad(taken, (0, -len(taken) % _ROUND), mode="edge")
+        found = _at_samples(
+            tuple(functions), potential, names, around, (positions[rows], cells[rows])
+        )
+        parts.append([np.asarray(a)[: len(taken)] for a in found])
     values, slopes = (
         np.concatenate(part).reshape(*trajectory.shape, *part[0].shape[1:])
         for part in zip(*parts, strict=True)
