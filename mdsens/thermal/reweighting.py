@@ -28,6 +28,9 @@ from mdsens.thermal.simulate import simulate
 from mdsens.thermal.statistics import inefficiency
 from mdsens.thermal.trajectory import Sample, Surroundings, Trajectory
 
+# The solution is our own: pymbar switches JAX to double precision by itself, fails where JAX is told not
+# to broadcast, and takes half a second to import. The tests hold the two against each other.
+
 # Largest error of a normalisation that the solution may have, and of the neighbours' overlap that
 # there has to be.
 _SOLVED, _OVERLAP = 1e-8, 0.01

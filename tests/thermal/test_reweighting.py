@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pymbar import MBAR
 
 from mdsens.errors import InputError, NotConverged
 from mdsens.thermal import (
@@ -15,6 +17,7 @@ from mdsens.thermal import (
     thermal_sensitivity,
     trajectory_for,
 )
+from mdsens.thermal.reweighting import _errors, _mixture, _solve
 from tests.thermal.springs import ring
 
 KT, B = 0.3, 0.8
@@ -52,25 +55,40 @@ def test_differences():
     np.testing.assert_allclose(found.overlap.sum(axis=1), 1.0, rtol=1e-6)
 
 
+def of_oscillators(rng: np.random.Generator, k: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(K, n) reduced energies of independent samples at each stiffness, at all."""
+    x = np.concatenate([rng.normal(size=n) / np.sqrt(s) for n, s in zip(counts, k, strict=True)])
+    return 0.5 * k[:, None] * x[None] ** 2
+
+
+def with_errors(reduced: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    f = _solve(reduced, counts)
+    w = np.exp(f[:, None] - reduced - _mixture(f, reduced, counts)).T
+    return f, _errors(w, counts)
+
+
+def test_as_pymbar_has_it():
+    counts = np.array([300, 120, 40, 250])
+    reduced = of_oscillators(np.random.default_rng(0), np.array([1.0, 1.5, 2.5, 4.0]), counts)
+    f, errors = with_errors(reduced, counts)
+    # It is written for arrays that JAX may broadcast.
+    with jax.numpy_rank_promotion("allow"):
+        told = MBAR(reduced, counts, solver_protocol=({"method": "adaptive"},))
+        known = told.compute_free_energy_differences()
+    np.testing.assert_allclose(f, known["Delta_f"][0], atol=1e-6)
+    np.testing.assert_allclose(errors, known["dDelta_f"], atol=1e-6)
+
+
 @pytest.mark.slow
 def test_errors_are_honest():
-    """Over a hundred repeats with independent samples, from the distributions themselves."""
-    from mdsens.thermal.reweighting import _errors, _mixture, _solve
-
+    """Over two hundred repeats with independent samples, from the distributions themselves."""
     rng, counts, inside, deviations, told = np.random.default_rng(2), np.array([60, 80]), 0, [], []
-    k = np.array([1.0, 2.5])
     for _ in range(200):
-        x = np.concatenate(
-            [rng.normal(size=n) / np.sqrt(s) for n, s in zip(counts, k, strict=True)]
-        )
-        reduced = 0.5 * k[:, None] * x[None] ** 2
-        f = _solve(reduced, counts)
-        w = np.exp(f[:, None] - reduced - _mixture(f, reduced, counts)).T
-        error = _errors(w, counts)[0, 1]
+        f, errors = with_errors(of_oscillators(rng, np.array([1.0, 2.5]), counts), counts)
         off = f[1] - 0.5 * np.log(2.5)
-        inside += abs(off) < error
+        inside += abs(off) < errors[0, 1]
         deviations.append(off)
-        told.append(error)
+        told.append(errors[0, 1])
     assert 0.60 < inside / 200 < 0.76
     assert np.std(deviations) == pytest.approx(np.mean(told), rel=0.15)
 
