@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -29,11 +30,9 @@ def observables(result: Result) -> Listing:
     for name, value in result.observables.items():
         if name == "positions":
             continue
-        array = np.asarray(value)
-        error = np.asarray(result.observable_errors.get(name, np.zeros_like(array)))
-        for k, (row, off) in enumerate(zip(_lines(array), _lines(error, 2), strict=True)):
+        for k, texts in enumerate(_lines(np.asarray(value), result.observable_errors.get(name))):
             unit = result.observable_units[name] if k == 0 else ""
-            rows.append((name if k == 0 else "", row, *((off,) if told else ()), unit))
+            rows.append((name if k == 0 else "", *texts[: 1 + len(told)], unit))
     return Listing(("observable", "value", *told, "unit"), tuple(rows), ("value", *told))
 
 
@@ -86,21 +85,49 @@ def _value(value: np.ndarray | Table) -> str:
     return f"{array.min():.10g} to {array.max():.10g} ({len(array)} particles)"
 
 
-def _lines(array: np.ndarray, digits: int = 10) -> list[str]:
-    """One line; of a small matrix one for each row, in columns."""
+def _lines(array: np.ndarray, error: np.ndarray | None) -> list[tuple[str, str]]:
+    """Value and error in one line; of a small matrix one for each row, in columns, errors in brackets."""
     if array.ndim < 2 or array.size > ENTRIES:
-        return [_numbers(array, digits)]
-    texts = [[f"{x:.{min(digits, 6)}g}" for x in row] for row in _without_rounding(array)]
+        return [(_numbers(array, error=error), "" if error is None else _numbers(error, 2))]
+    clean = _without_rounding(array)
+    if error is None:
+        texts = [[f"{x:.6g}" for x in row] for row in clean]
+    else:
+        texts = [
+            [_number(*both, 6, brackets=True) for both in zip(*rows, strict=True)]
+            for rows in zip(clean, error, strict=True)
+        ]
     width = max(len(text) for row in texts for text in row)
-    return ["  ".join(text.rjust(width) for text in row) for row in texts]
+    lines = ["  ".join(text.rjust(width) for text in row) for row in texts]
+    return [(line, "" if error is None else "(..)") for line in lines]
 
 
-def _numbers(array: np.ndarray, digits: int = 10) -> str:
+def _number(value: float, error: float, digits: int = 10, *, brackets: bool = False) -> str:
+    """Up to the second digit of its error, 0.94; in brackets the error in these units, 0.94(31).
+
+    Without an error so many digits.
+    """
+    if not (0.0 < error < math.inf and math.isfinite(value)):
+        return f"{value:.{digits}g}"
+    last = math.floor(math.log10(error)) - 1
+    first = last + 1 if value == 0.0 else math.floor(math.log10(abs(value)))
+    # Plain numbers as long as these are short.
+    power = 0 if last >= -7 else max(first, last + 1)
+    text = f"{value / 10.0**power:.{max(0, power - last)}f}"
+    if brackets:
+        text += f"({error / 10.0 ** min(last, 0):.0f})"
+    return text if power == 0 else f"{text}e{power:03d}"
+
+
+def _numbers(array: np.ndarray, digits: int = 10, error: np.ndarray | None = None) -> str:
     clean = _without_rounding(array)
     if array.size > 9:
         return f"{clean.min():.{digits}g} to {clean.max():.{digits}g}"
     digits = digits if array.size <= 3 else min(digits, 6)
-    return "  ".join(f"{x:.{digits}g}" for x in np.atleast_1d(clean))
+    errors = np.zeros(clean.size) if error is None else np.atleast_1d(error)
+    return "  ".join(
+        _number(x, e, digits) for x, e in zip(np.atleast_1d(clean), errors, strict=True)
+    )
 
 
 def _without_rounding(array: np.ndarray) -> np.ndarray:
@@ -113,11 +140,14 @@ def _derivative(title: str, d: Derivative) -> list[tuple[str, ...]]:
     value = np.asarray(d.value)
     error = f"{d.derivative_error:.0e}" if d.error is None else _numbers(d.error, 2)
     if value.ndim == 0:
-        return [(title, f"{float(value):.10g}", d.units, "", d.mode, error)]
+        return [(title, _numbers(value, error=d.error), d.units, "", d.mode, error)]
     if d.keys is not None and value.ndim == 1:
-        errors = [error] * len(value) if d.error is None else [_numbers(e, 2) for e in d.error]
-        rows = zip(d.keys, value, errors, strict=True)
-        return [(f"{title}[{k}]", f"{v:.10g}", d.units, "", d.mode, e) for k, v, e in rows]
+        known = np.zeros(len(value)) if d.error is None else d.error
+        rows = [
+            (f"{title}[{k}]", _number(v, e), d.units, "", d.mode, f"{e:.2g}" if e else error)
+            for k, v, e in zip(d.keys, value, known, strict=True)
+        ]
+        return rows
     clean = _without_rounding(value)
     spread = f"{clean.min():.4g} to {clean.max():.4g}, norm {np.linalg.norm(value):.6g}"
     place = np.unravel_index(int(np.abs(value).argmax()), value.shape)
