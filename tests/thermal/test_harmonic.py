@@ -11,7 +11,9 @@ import pytest
 
 import mdsens as ms
 from mdsens.thermal import NVT, average, simulate, thermal_sensitivity
+from mdsens.thermal.average import _reweighted
 from mdsens.thermal.estimates import averages, estimate
+from mdsens.thermal.jets import _at_samples
 from tests.thermal.springs import ring, squares
 
 KT, K, B = 0.3, 2.0, 0.8
@@ -99,14 +101,25 @@ def test_error_bars_are_honest(trajectory):
     assert 0.60 < share.mean() < 0.76, share
 
 
+def part(trajectory, walkers):
+    names = ("positions", "cells", "energies", "temperatures", "conserved")
+    return replace(trajectory, **{n: getattr(trajectory, n)[walkers, :100] for n in names})
+
+
+def test_another_trajectory_needs_no_other_program(trajectory):
+    known = []
+    for first in (0, 4):
+        some = part(trajectory, slice(first, first + 4))
+        observables = [squares, "mean_square_displacement"]
+        result = thermal_sensitivity(POTENTIAL, some, observables=observables, wrt=["k"])
+        average(squares, POTENTIAL, some.params, some)
+        programs = (_at_samples._cache_size(), _reweighted._cache_size())
+        known.append((float(result.observables["squares"].value), programs))
+    assert known[0][0] != known[1][0] and known[0][1] == known[1][1]
+
+
 def test_average_is_the_estimate_and_has_all_derivatives(trajectory):
-    few = replace(
-        trajectory,
-        **{
-            name: getattr(trajectory, name)[:4, :100]
-            for name in ("positions", "cells", "energies", "temperatures", "conserved")
-        },
-    )
+    few = part(trajectory, slice(0, 4))
     result = thermal_sensitivity(
         POTENTIAL, few, observables=[squares], wrt=["k", "b"], control=False
     )
