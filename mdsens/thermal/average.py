@@ -57,7 +57,8 @@ def average(
             answer.
 
     Raises:
-        NotConverged: fewer effective samples than that; simulate again at `params`. NaN under jit.
+        NotConverged: fewer effective samples than that; simulate again at `params`; or an observable
+            that is no number at some samples. NaN under jit.
         InputError: the ensemble is not canonical (NVE).
     """
     require_float64(params)
@@ -70,7 +71,13 @@ def average(
             f"{float(jax.lax.stop_gradient(share)):.2%} count at these parameters (limit {least:.0%}); "
             "simulate at them, or at parameters between"
         )
-    return jax.tree.map(lambda a: jnp.where(enough, a, jnp.nan), found)
+    leaves = jax.tree.leaves(jax.lax.stop_gradient(found))
+    numbers = [jnp.all(jnp.isfinite(a)) for a in leaves]
+    if not is_traced(numbers) and not all(map(bool, numbers)):
+        raise NotConverged(
+            "average: the observable is no number at some samples; see where it is defined"
+        )
+    return jax.tree.map(lambda a: jnp.where(enough & jnp.isfinite(a), a, jnp.nan), found)
 
 
 def effective_share(potential: Potential, params: Any, trajectory: Trajectory) -> jax.Array:

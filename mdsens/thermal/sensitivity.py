@@ -21,7 +21,7 @@ from mdsens.thermal.average import require_canonical
 from mdsens.thermal.checks import Checked, checked
 from mdsens.thermal.controls import controls
 from mdsens.thermal.estimates import Averages, Estimate, averages, estimate
-from mdsens.thermal.jets import jets
+from mdsens.thermal.jets import Jets, jets
 from mdsens.thermal.observables import OBSERVABLES, OBSERVABLES_OF, Fluctuation
 from mdsens.thermal.trajectory import Trajectory
 
@@ -70,7 +70,8 @@ def thermal_sensitivity(
         progress: called as progress(stage, done, total, text).
 
     Raises:
-        NotConverged: samples that cannot be believed (see `checked`), or fewer than 20 independent ones.
+        NotConverged: samples that cannot be believed (see `checked`), fewer than 20 independent ones, or
+            an observable that is no number at one of them.
         InputError: unknown names, or derivatives at constant energy.
     """
     functions = _functions(observables, trajectory)
@@ -80,6 +81,7 @@ def thermal_sensitivity(
     theta = select(trajectory.params, list(wrt))
     rows = _Rows(functions, potential, trajectory, control)
     taken = jets(rows.functions, potential, wrt, trajectory, progress)
+    _require_numbers(rows, taken)
     beta = 1.0 / trajectory.kt
     whole = averages(taken.values, taken.slopes, taken.energy_slopes, beta)
     zero = taken.values[..., rows.observed :]
@@ -117,6 +119,10 @@ class _Rows:
         sizes = [sum(a.size for a in jax.tree.leaves(tree)) for tree in self._shapes.values()]
         self._ends = dict(zip(functions, np.cumsum(sizes), strict=True))
         self.observed = int(sum(sizes))
+
+    def name(self, row: int) -> str:
+        """Whose row it is."""
+        return next((n for n, end in self._ends.items() if row < end), "a control variate")
 
     def own(self, name: str, whole: Averages) -> tuple[Averages, tuple[int, ...]]:
         """An observable's averages, through its function of averages if it is one, and its shape."""
@@ -198,6 +204,23 @@ _FIELDS = ("value", "error", "effective", "gain")
 
 def _shaped(e: Estimate, shape: tuple[int, ...]) -> Estimate:
     return Estimate(*(np.asarray(getattr(e, name)).reshape(shape) for name in _FIELDS))
+
+
+def _require_numbers(rows: _Rows, taken: Jets) -> None:
+    """A single sample that is no number would spoil all."""
+    for what, array in (("", taken.values), ("a derivative of ", taken.slopes)):
+        bad = np.argwhere(~np.isfinite(array))
+        if len(bad):
+            walker, sample, row = bad[0][:3].tolist()
+            raise NotConverged(
+                f"ensemble: {what}{rows.name(row)} is no number in {len(np.unique(bad[:, :2], axis=0))} "
+                f"samples, the first of them sample {sample} of walker {walker} in equilibrium; see where "
+                "the observable is defined"
+            )
+    if not np.all(np.isfinite(taken.energy_slopes)):
+        raise NotConverged(
+            "ensemble: dU/d(parameter) is no number at some samples; leave it out of wrt"
+        )
 
 
 def _require_samples(

@@ -154,6 +154,20 @@ def test_reweighting_and_its_limit(trajectory):
     assert np.isnan(jax.jit(lambda p: average(squares, POTENTIAL, p, trajectory))(far))
 
 
+def test_no_number_at_a_sample_is_no_average(trajectory):
+    few = part(trajectory, slice(0, 2))
+    highest = few.kept[0][:, 0, 0].max()
+
+    def beyond(potential, params, state):
+        return params["k"] * jnp.log(highest - state.positions[0, 0])
+
+    with pytest.raises(ms.errors.NotConverged, match="beyond is no number in 1 samples"):
+        thermal_sensitivity(POTENTIAL, few, observables=[squares, beyond], wrt=["k"])
+    with pytest.raises(ms.errors.NotConverged, match="no number at some samples"):
+        average(beyond, POTENTIAL, few.params, few)
+    assert np.isnan(jax.jit(lambda p: average(beyond, POTENTIAL, p, few))(few.params))
+
+
 def test_going_on_is_the_same(chunks, trajectory):
     """What was kept of a simulation leads to the same bits."""
     new: list = []
