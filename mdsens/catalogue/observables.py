@@ -88,6 +88,11 @@ AVERAGES: dict[str, ObservableEntry] = {
             "of each particle from its place in the structure file; for crystals",
             0, 2, shape="(N,)",
         ),
+        ObservableEntry(
+            "pair_correlation",
+            "g(r) of all particles, smooth bins, 100 distances (attribute `distances`)",
+            0, 0, shape="(100,)", needs_volume=True,
+        ),
         ObservableEntry("heat_capacity", "C_V, or C_P at constant pressure, in k_B", 0, 0),
         ObservableEntry(
             "compressibility", "-(dV/dP)/V at constant temperature; npt only", -1, 0, 1,

@@ -20,6 +20,7 @@ class What(StrEnum):
     particles = "particles"
     tornado = "tornado"
     elastic = "elastic"
+    average = "average"
 
 
 def plot(

@@ -10,6 +10,7 @@ import xarray as xr
 from mdsens.parameters import Table
 from mdsens.result import VOIGT, Derivative, Result
 from mdsens.sweep_record import SweepRecord
+from mdsens.units import LENGTH, label
 
 
 def to_xarray(told: Result | SweepRecord) -> xr.Dataset:
@@ -32,6 +33,10 @@ def _of_result(result: Result) -> xr.Dataset:
         dims = _dims(result, np.shape(value))
         attributes = {"units": result.observable_units[name]}
         variables[name] = xr.DataArray(np.asarray(value), dims=dims, attrs=attributes)
+        if name in result.observable_distances:
+            distances = np.asarray(result.observable_distances[name])
+            length = {"units": label(result.system.units, LENGTH)}
+            variables[f"{name}_distances"] = xr.DataArray(distances, dims=dims, attrs=length)
         if name in result.observable_errors:
             error = np.asarray(result.observable_errors[name])
             variables[f"{name}_error"] = xr.DataArray(error, dims=dims, attrs=attributes)

@@ -3,7 +3,8 @@
     /                attrs format, format_version, creator, created, potential
     /state           positions, cell, species, pbc, fixed, columns/<name>
     /parameters      <name>, attrs units, keys (of a table)
-    /observables     <name>, attrs units; of an ensemble error, one standard deviation
+    /observables     <name>, attrs units; of an ensemble error, one standard deviation, and distances of
+                     what is a function of them
     /sensitivity     <observable>/<parameter>, attrs units, mode, solve_residual, derivative_error;
                      of an ensemble error instead of these two
     /certificate     attrs; rattler_indices; of an ensemble (format_version 2) attrs of its own
@@ -141,6 +142,8 @@ def _write_observables(group: h5py.Group, result: Result) -> None:
         dataset = write_array(group, name, data, result.observable_units[name])
         if name in result.observable_errors:
             dataset.attrs["error"] = result.observable_errors[name]
+        if name in result.observable_distances:
+            dataset.attrs["distances"] = result.observable_distances[name]
 
 
 def _write_sensitivity(group: h5py.Group, result: Result) -> None:
@@ -223,15 +226,17 @@ def _result(r: Reader) -> Result:
         sensitivity={o: _derivatives(r, o) for o in r.names("sensitivity")},
         certificate=certificate,
         provenance=_provenance(r),
-        observable_errors=dict(_errors(r, observables)),
+        observable_errors=dict(_besides(r, observables, "error")),
+        observable_distances=dict(_besides(r, observables, "distances")),
     )
 
 
-def _errors(r: Reader, names: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
+def _besides(r: Reader, names: Iterable[str], what: str) -> Iterator[tuple[str, np.ndarray]]:
+    """An attribute of those observables that have it."""
     for name in names:
         attributes = r.attributes(f"observables/{name}")
-        if "error" in attributes:
-            yield name, np.asarray(attributes["error"])
+        if what in attributes:
+            yield name, np.asarray(attributes[what])
 
 
 def _check_format(r: Reader) -> None:

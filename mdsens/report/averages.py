@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdsens.report.style import BLUE, CYCLE, INK, new_figure, tidy
+from mdsens.result import Derivative
 
 if TYPE_CHECKING:  # figures do not need JAX
     from mdsens.thermal import Estimate
@@ -19,8 +20,8 @@ SIGMAS = 2.0
 
 def draw_average(
     x: Any,
-    average: Estimate,
-    slopes: Mapping[str, Estimate] | None = None,
+    average: Estimate | Derivative,
+    slopes: Mapping[str, Estimate] | Mapping[str, Derivative] | None = None,
     *,
     name: str = "g(r)",
     along: str = "r",
@@ -49,7 +50,9 @@ def draw_average(
     return figure
 
 
-def _draw_curve(axes: Axes, x: np.ndarray, e: Estimate, colour: str, label: str | None) -> None:
+def _draw_curve(
+    axes: Axes, x: np.ndarray, e: Estimate | Derivative, colour: str, label: str | None
+) -> None:
     bar = SIGMAS * np.asarray(e.error)
     axes.plot(x, e.value, color=colour, linewidth=1.4, label=label)
     axes.fill_between(x, e.value - bar, e.value + bar, color=colour, alpha=0.3, linewidth=0)

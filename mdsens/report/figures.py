@@ -9,13 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdsens.errors import InputError
+from mdsens.report.averages import draw_average
 from mdsens.report.discs import draw_discs
 from mdsens.report.geometry import colouring, largest_response
 from mdsens.report.solid import draw_solid
 from mdsens.report.style import length_unit, new_figure, rendered
 from mdsens.report.tensors import draw_tensor, draw_young, tensor_name
 from mdsens.report.tornado import draw_tornado
-from mdsens.result import Result
+from mdsens.result import Derivative, Result
 
 
 def image(result: Result, suffix: str = ".png", what: str = "overview") -> bytes:
@@ -76,11 +77,31 @@ def elastic(result: Result) -> Figure:
     return figure
 
 
+def average(result: Result) -> Figure:
+    """An average that is a function of distance, g(r), and its derivatives.
+
+    Raises:
+        InputError: the result holds none.
+    """
+    name = next(iter(result.observable_distances), None)
+    if name is None:
+        raise InputError(
+            "plot: no function of distance in this result; put pair_correlation among the averages"
+        )
+    estimates = {p: d for p, d in result.sensitivity.get(name, {}).items() if d.value.ndim == 1}
+    value = Derivative(
+        result.observables[name], "covariance", "1", error=result.observable_errors[name]
+    )
+    along = f"r ({length_unit(result.system.units)})"
+    return draw_average(result.observable_distances[name], value, estimates, along=along)
+
+
 FIGURES: dict[str, Callable[[Result], Figure]] = {
     "overview": draw,
     "particles": particles,
     "tornado": tornado,
     "elastic": elastic,
+    "average": average,
 }
 
 

@@ -81,14 +81,17 @@ def _at_samples(
     def rows(*args: Any) -> jax.Array:
         return ravel_pytree([f(*args) for f in functions])[0]
 
-    def at_sample(here: Any) -> tuple[jax.Array, jax.Array]:
+    def at_sample(here: Any) -> tuple[jax.Array, ...]:
         def everything(t: jax.Array) -> jax.Array:
             params = replaced(around.params, dict(zip(names, parts(t), strict=True)))
             values, energy = measured(rows, potential, around, params, *here)
             return jnp.append(values, energy)
 
         value = everything(theta)
+        if not names:
+            return (value,)
         cheaper = jax.jacfwd if theta.size <= value.size else jax.jacrev
-        return value, cheaper(everything)(theta) if names else jnp.zeros((len(value), 0))
+        return value, cheaper(everything)(theta)
 
-    return jax.lax.map(at_sample, piece, batch_size=BATCH)
+    values, *slopes = jax.lax.map(at_sample, piece, batch_size=BATCH)
+    return values, slopes[0] if slopes else jnp.zeros((*values.shape, 0))

@@ -21,9 +21,13 @@ from mdsens.errors import InputError
 from mdsens.observables import energy, voigt
 from mdsens.observables import stress as virial_stress
 from mdsens.observables import volume as cell_volume
+from mdsens.observables.correlation import pair_correlation
 from mdsens.potentials import Potential
-from mdsens.system import System
+from mdsens.system import System, heights
 from mdsens.thermal.trajectory import Sample, Trajectory
+
+# Of g(r) by name: distances, and widths that the bins' tails need.
+_POINTS, _TAIL = 100, 8
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,24 @@ def squared_displacement(
 ) -> jax.Array:
     """From fractional places `home`, (N,)."""
     return jnp.sum(displacements(home, state) ** 2, axis=1)
+
+
+def pair_correlation_of(system: System) -> Callable[..., jax.Array]:
+    """`mdsens.observables.correlation.pair_correlation` at `distances`, (R,), over all particles."""
+    r = distances(system)
+    return pair_correlation(system, r, float(r[0]))
+
+
+def distances(system: System) -> np.ndarray:
+    """(R,) where g(r) by name is known: 100 even steps, each as long as a bin is wide.
+
+    They end at 3.3 particle spacings or, with the tails of the last bin, at 0.45 of the smallest height
+    of the cell, which leaves a cell that changes some room.
+    """
+    cell, d = np.asarray(system.cell), system.dimension
+    spacing = (abs(float(np.linalg.det(cell))) / system.n_particles) ** (1.0 / d)
+    room = 0.45 * float(heights(cell).min()) / (_POINTS + _TAIL)
+    return min(room, spacing / 30.0) * np.arange(1.0, _POINTS + 1.0)
 
 
 def displacements(home: jax.Array, state: Sample) -> jax.Array:
@@ -190,5 +212,8 @@ OBSERVABLES: dict[str, Any] = {
 }
 # Those that are about the places in a system.
 OBSERVABLES_OF: dict[str, Callable[[System], Any]] = {
-    "mean_square_displacement": mean_square_displacement
+    "mean_square_displacement": mean_square_displacement,
+    "pair_correlation": pair_correlation_of,
 }
+# Those that are functions of a distance, and where they are known.
+DISTANCES_OF: dict[str, Callable[[System], np.ndarray]] = {"pair_correlation": distances}

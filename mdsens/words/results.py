@@ -42,7 +42,9 @@ def derivatives(result: Result) -> Listing:
         row
         for observable, by in result.sensitivity.items()
         for name, d in by.items()
-        for row in _derivative(f"d {observable} / d {name}", d)
+        for row in _derivative(
+            f"d {observable} / d {name}", d, result.observable_distances.get(observable)
+        )
     ]
     columns = ("derivative", "value", "unit", "largest at", "mode", "error")
     return Listing(columns, tuple(rows), ("value", "error"))
@@ -136,12 +138,12 @@ def _without_rounding(array: np.ndarray) -> np.ndarray:
     return np.where(np.abs(array) < ROUNDING * scale, 0.0, array) + 0.0
 
 
-def _derivative(title: str, d: Derivative) -> list[tuple[str, ...]]:
+def _derivative(title: str, d: Derivative, distances: np.ndarray | None) -> list[tuple[str, ...]]:
     value = np.asarray(d.value)
     error = f"{d.derivative_error:.0e}" if d.error is None else _numbers(d.error, 2)
     if value.ndim == 0:
         return [(title, _numbers(value, error=d.error), d.units, "", d.mode, error)]
-    if d.keys is not None and value.ndim == 1:
+    if d.keys is not None and value.ndim == 1 and distances is None:
         known = np.zeros(len(value)) if d.error is None else d.error
         rows = [
             (f"{title}[{k}]", _number(v, e), d.units, "", d.mode, f"{e:.2g}" if e else error)
@@ -151,11 +153,14 @@ def _derivative(title: str, d: Derivative) -> list[tuple[str, ...]]:
     clean = _without_rounding(value)
     spread = f"{clean.min():.4g} to {clean.max():.4g}, norm {np.linalg.norm(value):.6g}"
     place = np.unravel_index(int(np.abs(value).argmax()), value.shape)
-    return [(title, spread, d.units, _place(place, d), d.mode, error)]
+    return [(title, spread, d.units, _place(place, d, distances), d.mode, error)]
 
 
-def _place(place: tuple[Any, ...], d: Derivative) -> str:
-    """Where in an array: the key of a table, else the indices."""
+def _place(place: tuple[Any, ...], d: Derivative, distances: np.ndarray | None) -> str:
+    """Where in an array: the distance, the key of a table, else the indices."""
+    if distances is not None:
+        rest = "".join(f", {d.keys[p] if d.keys else p}" for p in place[1:])
+        return f"r = {distances[place[0]]:.4g}{rest}"
     if d.keys is None and len(place) == 1:
         return f"particle {place[0]}"
     keyed = [k for k, n in enumerate(d.value.shape) if d.keys and n == len(d.keys)]

@@ -1,6 +1,6 @@
 """Molecular dynamics against jax-md and LAMMPS, and derivatives of averages against differences. JSON out.
 
-`python scripts/bench/thermal.py [--particles 500] [--repeat 3] [--steps 20000] [-o thermal.json]`
+`python scripts/bench/thermal.py [--particles 500] [--repeat 3] [--steps 20000] [--walkers 96] [-o FILE.json]`
 
 Lennard-Jones at T = 0.85, density 0.776, time step 0.004, cutoff 2.5, on one core. All times are the
 processor's, without compilation, so that others on the machine do not count.
@@ -14,6 +14,9 @@ processor's, without compilation, so that others on the machine do not count.
    of two further runs as long at 1 - h and 1 + h; by how much the processor time of differences is
    larger for the error bar of the derivative. `mdsens differences` take control variates for their
    averages as well, `plain differences` do not, like other programs.
+3. Whether error bars are honest: `--walkers` walkers of 108 particles (cutoff 2.0) as so many runs. The
+   spread of their results over the bars told (root mean square), and the share of bars that hold the mean
+   of all; of energy and pressure, and of their derivatives by epsilon and sigma.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +55,7 @@ except ImportError:
 T, STEP, CUTOFF, DENSITY, STEPS = 0.85, 0.004, 2.5, 0.776, 2000
 RELAXATION = 100.0 * STEP
 POTENTIAL = ms.potentials.LennardJones()
+SERIES = ("positions", "cells", "energies", "temperatures", "conserved")
 # By how much a parameter is moved for differences.
 MOVED = {"epsilon": 0.05, "sigma": 0.02}
 
@@ -69,7 +74,7 @@ def sampled(system: ms.System, steps: int, **changed: Any) -> tuple[thermal.Traj
     """A trajectory, and the seconds of processor time per step of its last 2000."""
     given = {"epsilon": 1.0, "sigma": 1.0} | {k: v for k, v in changed.items() if k in MOVED}
     options = {k: v for k, v in changed.items() if k not in MOVED}
-    params = POTENTIAL.parameters(system, **given, cutoff=CUTOFF)
+    params = POTENTIAL.parameters(system, **given, cutoff=options.pop("cutoff", CUTOFF))
     ensemble = thermal.NVT(temperature=T, time_step=STEP, steps=steps, **options)
     seconds = [time.process_time()]
     trajectory = thermal.simulate(
@@ -223,18 +228,49 @@ def derivatives(steps: int) -> list[dict[str, Any]]:
     return rows
 
 
+def bars(walkers: int, steps: int) -> list[dict[str, Any]]:
+    start = lattice(108)
+    molten = sampled(start, STEPS, cutoff=2.0, equilibration=4000, stride=STEPS)[0]
+    system = start.with_positions(molten.positions[0, -1])
+    options = {"thermostat": "csvr", "equilibration": 4000, "cutoff": 2.0}
+    together = sampled(system, steps, walkers=walkers, **options)[0]
+    told: dict[str, list[Any]] = {}
+    for k in range(walkers):
+        found = thermal.thermal_sensitivity(
+            POTENTIAL, replace(together, **{name: getattr(together, name)[k : k + 1] for name in SERIES}),
+            observables=["energy", "pressure"], wrt=["epsilon", "sigma"],
+        )  # fmt: skip
+        for observable, value in found.observables.items():
+            told.setdefault(f"<{observable}>", []).append(value)
+            for parameter, slope in found.sensitivity[observable].items():
+                told.setdefault(f"d<{observable}>/d {parameter}", []).append(slope)
+    rows = []
+    for name, estimates in told.items():
+        value, error = (
+            np.array([float(getattr(e, w)) for e in estimates]) for w in ("value", "error")
+        )
+        spread = value.std(ddof=1) / np.sqrt(np.mean(error**2))
+        rows.append({
+            "average": name, "runs": walkers, "spread_over_bar": float(spread),
+            "held": float(np.mean(abs(value - value.mean()) < error)),
+            "independent": float(np.median([e.effective for e in estimates])),
+        })  # fmt: skip
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--particles", type=int, nargs="+", default=[500])
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--walkers", type=int, default=96)
     parser.add_argument("-o", "--output", type=Path, default=Path("thermal.json"))
     options = parser.parse_args()
     about = {
         "python": platform.python_version(), "jax": jax.__version__, "mdsens": ms.__version__,
         "lammps": lammps(cmdargs=["-screen", "none", "-log", "none"]).version() if lammps else None,
     }  # fmt: skip
-    told: dict[str, Any] = {"versions": about, "speed": [], "derivatives": []}
+    told: dict[str, Any] = {"versions": about, "speed": [], "derivatives": [], "bars": []}
 
     def tell(part: str, row: dict[str, Any]) -> None:
         told[part].append(row)
@@ -246,6 +282,8 @@ def main() -> None:
             tell("speed", speed(n, thermostat, options.repeat))
     for row in derivatives(options.steps):
         tell("derivatives", row)
+    for row in bars(options.walkers, options.steps):
+        tell("bars", row)
 
 
 if __name__ == "__main__":

@@ -97,6 +97,26 @@ def test_run(ensemble_toml, mdsens, refused, tmp_path):
     assert mdsens("run", ensemble_toml, *more).code == 0
     simulated = read_result("run.h5").provenance["wall_simulate_s"]
     assert simulated < 0.5 * (time.perf_counter() - start)
+    assert mdsens("plot", "run.h5", "--what", "average").code == 2
+    curve = (
+        "--set",
+        'sensitivity.observables=["pair_correlation"]',
+        "--set",
+        'sensitivity.wrt=["epsilon"]',
+    )
+    told = mdsens("run", ensemble_toml, *curve)
+    assert told.code == 0 and "r = " in told.out
+    result = read_result("run.h5")
+    distances, g = (
+        result.observable_distances["pair_correlation"],
+        result.observables["pair_correlation"],
+    )
+    assert (
+        distances.shape == g.shape == result.sensitivity["pair_correlation"]["epsilon"].error.shape
+    )
+    # Particles that only just touch have their neighbours at one diameter.
+    assert abs(distances[np.argmax(g)] - 1.0) < 0.15
+    assert mdsens("plot", "run.h5", "--what", "average").code == 0
     hotter = ("--set", "ensemble.temperature=2e-3")
     assert "of another simulation" in refused(2, "run", ensemble_toml, *hotter)
 

@@ -161,6 +161,7 @@ def test_no_number_at_a_sample_is_no_average(trajectory):
     def beyond(potential, params, state):
         return params["k"] * jnp.log(highest - state.positions[0, 0])
 
+    assert thermal_sensitivity(POTENTIAL, few).sensitivity == {}
     with pytest.raises(ms.errors.NotConverged, match="beyond is no number in 1 samples"):
         thermal_sensitivity(POTENTIAL, few, observables=[squares, beyond], wrt=["k"])
     with pytest.raises(ms.errors.NotConverged, match="no number at some samples"):
