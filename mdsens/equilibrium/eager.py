@@ -46,7 +46,7 @@ def find_minimum(
     for fraction, limit, polish_now in plan.attempts:
         setting = search.descend(setting, max(fraction * scale, plan.fmax), limit)
         last = search.residual <= plan.fmax or search.exhausted
-        if np.isfinite(search.residual) and (polish_now or (last and plan.polish)):
+        if search.within_reason and (polish_now or (last and plan.polish)):
             setting = search.polish(setting, FLOOR * scale)
         if last or search.residual <= plan.fmax:
             break
@@ -68,9 +68,12 @@ class _Search:
         self.factor: Inverse | None = None
 
     @property
+    def within_reason(self) -> bool:
+        return bool(np.isfinite(self.residual)) and self.swelling == 1.0
+
+    @property
     def exhausted(self) -> bool:
-        spent = self.steps >= self.plan.max_steps or not np.isfinite(self.residual)
-        return spent or self.swelling != 1.0
+        return self.steps >= self.plan.max_steps or not self.within_reason
 
     def descend(self, setting: Setting, goal: float, limit: int | None) -> Setting:
         """Run the minimizer to the goal, or until it gives up or may not go on."""
@@ -103,19 +106,20 @@ class _Search:
                 lists.width,
             )  # fmt: skip
             there = _moved(problem, setting, p.z)
-            fresh = bool(p.fresh) or not np.isfinite(p.residual)
-        self.steps, self.residual = int(p.steps), float(p.residual)
-        if not np.isfinite(self.residual):
+            self.steps, self.residual = int(p.steps), float(p.residual)
+            self._watch(there.cell)
+            fresh = bool(p.fresh) or not self.within_reason
+        # The list of a cell that collapsed, each particle next to thousands, could fill the memory.
+        if not np.isfinite(self.residual) or self.swelling < 1.0:
             return setting, False
         # Measured again where the minimizer stopped: a strained cell is its own reference now.
         there = lists.here(there)
-        self._watch(there.cell)
         self.residual = float(measure(problem, there)[1])
         return there, float(p.residual) <= goal
 
     def _watch(self, cell: Any) -> None:
         swelling = abs(np.linalg.det(np.asarray(cell))) / self.start_volume
-        if not 1.0 / _RUNAWAY < swelling < _RUNAWAY:
+        if swelling < 1.0 / _RUNAWAY or swelling > _RUNAWAY:
             self.swelling = float(swelling)
 
     def polish(self, setting: Setting, goal: float) -> Setting:
@@ -134,7 +138,7 @@ class _Search:
     def report(self) -> Report:
         finite = bool(np.isfinite(self.residual))
         return Report(
-            converged=self.residual <= self.plan.fmax and self.swelling == 1.0,
+            converged=self.within_reason and self.residual <= self.plan.fmax,
             residual=self.residual,
             steps=self.steps,
             newton_steps=self.newton_steps,

@@ -33,6 +33,9 @@ class Descent:
     learning_rate: float = 1e-2
 
 
+# The trust region begins with changes of this size: at u = 0 scipy's own choice is 1, all parameters
+# doubled or gone, where structures collapse or fall apart.
+_FIRST = 0.3
 # So near to where a target could not be evaluated (in u), a descent has ended there, not converged.
 _EDGE = 1e-4
 
@@ -64,7 +67,7 @@ def levenberg_marquardt(problem: Problem, u: np.ndarray, how: Descent, tell: Tol
         return cast(Any, here.jacobian)
 
     found = optimize.least_squares(
-        values, u, cast(Any, jacobian), problem.space.bounds(), loss=problem.loss,
+        values, u, cast(Any, jacobian), problem.space.bounds(), loss=problem.loss, x_scale=_FIRST,
         xtol=how.tolerance, ftol=how.tolerance, gtol=how.tolerance,
         max_nfev=20 * how.max_iterations,
     )  # fmt: skip

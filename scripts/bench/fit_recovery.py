@@ -1,7 +1,7 @@
 """Parameters found again from data that they made, from starts that are far off. JSON out.
 
-`python scripts/bench/fit_recovery.py [--starts 20] [--off 0.2] [--tries 1] [--only NAME ...]
-[--data KIND ...] [-o FILE.json]`
+`python scripts/bench/fit_recovery.py [--starts 20] [--off 0.2] [--tries 1] [--limit SECONDS]
+[--only NAME ...] [--data KIND ...] [-o FILE.json]`
 
 Every free parameter starts anywhere within `--off` of its true value, all at once. A start succeeds if
 every parameter ends within 1e-6 of the truth (relative). With `--tries` n each fit goes down from n starts,
@@ -11,7 +11,8 @@ the given one and others drawn around it.
              relaxing atoms where that matters, phonons
     mixed    the first four structures of the one, and a, C11, C12, C44 of the other
 Told are the starts that succeeded, the steps and CPU seconds of those (medians; the first one, which
-compiles, apart), and how the others ended.
+compiles, apart), and how the others ended: elsewhere, with an error, or "stopped" where a fit was not done
+within `--limit` CPU seconds.
 """
 
 from __future__ import annotations
@@ -55,6 +56,10 @@ X = (0.5, 0.0, 0.5)
 SIGMA = {"a": 1e-3, "cohesive_energy": 1e-3, "phonon": 0.05}
 ELASTIC = ("a", "C11", "C12", "C44")
 KINDS = ("forces", "relaxed", "mixed")
+
+
+class Stopped(Exception):
+    """A fit has had its CPU seconds."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +142,21 @@ def targets(case: Case, params: Any, kind: str) -> list[Target]:
 
 
 def once(
-    case: Case, wanted: list[Target], start: Any, names: tuple[str, ...], true: Any, tries: int
+    case: Case,
+    wanted: list[Target],
+    start: Any,
+    names: tuple[str, ...],
+    true: Any,
+    tries: int,
+    limit: float,
 ) -> Any:
     """One start: how it went."""
     begun = time.process_time()
+
+    def watch(*_: Any) -> None:
+        if time.process_time() - begun > limit:
+            raise Stopped(f"after {limit:g} s")
+
     try:
         found = fit(
             case.potential,
@@ -150,10 +166,11 @@ def once(
             tolerance=1e-14,
             max_iterations=300,
             starts=tries,
+            record=watch,
         )
-    except MdsensError as error:
+    except (MdsensError, Stopped) as error:
         return {
-            "ended": type(error).__name__,
+            "ended": "stopped" if isinstance(error, Stopped) else type(error).__name__,
             "said": str(error),
             "cpu": time.process_time() - begun,
         }
@@ -180,10 +197,14 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=20)
     parser.add_argument("--off", type=float, default=0.2)
     parser.add_argument("--tries", type=int, default=1, help="starts of each fit")
+    parser.add_argument("--limit", type=float, default=float("inf"), help="CPU seconds of each fit")
     parser.add_argument("--only", nargs="*", default=list(CASES), choices=list(CASES))
     parser.add_argument("--data", nargs="*", default=KINDS, choices=KINDS)
     parser.add_argument("-o", "--output", type=Path, default=Path("fit_recovery.json"))
     options = parser.parse_args()
+    about = {"machine": platform.machine(), "jax": jax.__version__, "mdsens": ms.__version__}
+    about |= {"starts": options.starts, "off": options.off, "tries": options.tries}
+    about |= {"limit": options.limit}
     results = []
     for name in options.only:
         case = CASES[name]
@@ -191,16 +212,15 @@ def main() -> None:
         for kind in options.data:
             free = case.relaxed if kind == "relaxed" else case.free
             wanted, rng = targets(case, true, kind), np.random.default_rng(1)
-            runs = [
-                once(case, wanted, moved(true, free, options.off, rng), free, true, options.tries)
-                for _ in range(options.starts)
-            ]
+            runs = []
+            for _ in range(options.starts):
+                start = moved(true, free, options.off, rng)
+                runs.append(once(case, wanted, start, free, true, options.tries, options.limit))
+                print(said(len(runs), runs[-1]), flush=True)
             row = {"potential": name, "data": kind, "free": free, "runs": runs, **summary(runs)}
             results.append(row)
             print(told(row), flush=True)
-    about = {"machine": platform.machine(), "jax": jax.__version__, "mdsens": ms.__version__}
-    about |= {"starts": options.starts, "off": options.off, "tries": options.tries}
-    options.output.write_text(json.dumps({"about": about, "results": results}, indent=1))
+            options.output.write_text(json.dumps({"about": about, "results": results}, indent=1))
     print(f"wrote {options.output}")
 
 
@@ -214,6 +234,14 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "recovered": len(good), "steps": middle("steps"), "cpu": middle("cpu"),
         "first_cpu": runs[0]["cpu"], "ends": {e: ends.count(e) for e in sorted(set(ends))},
     }  # fmt: skip
+
+
+def said(number: int, run: dict[str, Any]) -> str:
+    """One start in a line."""
+    line = f"  start {number}: {run['ended']}, {run['cpu']:.1f} s CPU"
+    if "steps" in run:
+        line += f", {run['steps']} steps, off by {run['off']:.1e}, chi^2 {run['chi2']:.3g}"
+    return line + (f"; {run['said']}" if run["said"] else "")
 
 
 def told(row: dict[str, Any]) -> str:
