@@ -16,6 +16,7 @@ import optax
 from scipy import optimize
 
 from mdsens.fitting.problem import Evaluation, Problem
+from mdsens.fitting.targets import rows_of
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,11 @@ class Descent:
 # The trust region begins with changes of this size: at u = 0 scipy's own choice is 1, all parameters
 # doubled or gone, where structures collapse or fall apart.
 _FIRST = 0.3
-# So near to where a target could not be evaluated (in u), a descent has ended there, not converged.
+# So near to where a target could not be evaluated, or jumps (in u), a descent has ended there, not
+# converged.
 _EDGE = 1e-4
+# A change of the residuals that their slopes do not explain, relative to them, counts as a jump.
+_JUMP = 1e-3
 
 Told = Callable[[Evaluation], None]
 Optimizer = Callable[[Problem, np.ndarray, Descent, Told], str]
@@ -49,12 +53,16 @@ class Stop(Exception):
 
 def levenberg_marquardt(problem: Problem, u: np.ndarray, how: Descent, tell: Told) -> str:
     """The sentence is "" where it converged."""
-    steps, failed = 0, problem(u)
+    steps = 0
+    lowest = refused = problem(u)
 
     def values(u: np.ndarray) -> np.ndarray:
-        nonlocal failed
+        nonlocal lowest, refused
         here = problem(u)
-        failed = here if here.failures else failed
+        if here.loss > lowest.loss:
+            refused = here
+        else:
+            lowest = here
         return here.residuals
 
     def jacobian(u: np.ndarray) -> np.ndarray:
@@ -71,11 +79,31 @@ def levenberg_marquardt(problem: Problem, u: np.ndarray, how: Descent, tell: Tol
         xtol=how.tolerance, ftol=how.tolerance, gtol=how.tolerance,
         max_nfev=20 * how.max_iterations,
     )  # fmt: skip
-    tell(problem(found.x))
-    if failed.failures and np.linalg.norm(failed.u - found.x) < _EDGE:
-        name, why = next(iter(failed.failures.items()))
+    best = problem(found.x)
+    tell(best)
+    edge = _edge(problem, best, best if best.failures else refused)
+    return edge or ("" if found.status > 0 else found.message)
+
+
+def _edge(problem: Problem, here: Evaluation, there: Evaluation) -> str:
+    """Which target ends, or is not continuous, between two points next to each other, as a sentence,
+    or ""."""
+    assert here.jacobian is not None and there.jacobian is not None
+    step = there.u - here.u
+    if np.linalg.norm(step) > _EDGE:
+        return ""
+    for name, why in there.failures.items():
         return f"stopped at the edge of where {name} can be evaluated: {why}"
-    return "" if found.status > 0 else found.message
+    smooth = 0.5 * (here.jacobian + there.jacobian) @ step
+    off = np.abs(there.residuals - here.residuals - smooth)
+    if np.linalg.norm(off) <= _JUMP * max(1.0, float(np.linalg.norm(here.residuals))):
+        return ""
+    most = [off[rows].max() for rows in rows_of(problem.targets)]
+    name = problem.targets[int(np.argmax(most))].name
+    return (
+        f"stopped where {name} jumps: for parameters next to these it relaxes to another state; give "
+        "it another start, or the fit several"
+    )
 
 
 def lbfgs(problem: Problem, u: np.ndarray, how: Descent, tell: Told) -> str:

@@ -6,6 +6,10 @@ A target that cannot be evaluated in mid-fit (a structure that no longer relaxes
 basin) is penalised: its residuals are those where it was last sound, enlarged by
 3 + 10 |u - u_sound|. That is finite and smooth, and worse than where the optimiser came from, so that
 it turns back.
+
+Every evaluation begins with what the best one so far has left, the relaxed states: a step that is
+refused leaves nothing behind, else a structure that it took to another minimum would stay there, and a
+smaller step would find another chi^2.
 """
 
 from __future__ import annotations
@@ -40,7 +44,7 @@ class Evaluation:
         gradient: (k,) d loss / d u.
         jacobian: (m, k) of the residuals by u; None where k is large.
         failures: why targets could not be evaluated, by name.
-        memories: what each target remembers.
+        memories: what each target remembers of it.
     """
 
     u: np.ndarray
@@ -88,9 +92,9 @@ class Problem:
     loss: str = "linear"
     history: Sequence[Evaluation] = ()
     record: Callable[[Evaluation], None] = lambda evaluation: None
-    _known: dict[bytes, Evaluation] = field(default_factory=dict, repr=False)
+    _last: Evaluation | None = field(default=None, repr=False)
+    _best: Evaluation | None = field(default=None, repr=False)
     _sound: dict[int, _Sound] = field(default_factory=dict, repr=False)
-    _memories: list[tuple[np.ndarray, ...]] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         if not self.targets:
@@ -99,15 +103,17 @@ class Problem:
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise InputError(f"fit: two targets are called {twice[0]}; name them differently")
-        self._memories = [()] * len(self.targets)
         self._replay = iter(self.history)
 
     def __call__(self, u: np.ndarray) -> Evaluation:
-        """Residuals at u (k,); what was computed once is remembered."""
-        key = np.asarray(u, dtype=float).tobytes()
-        if key not in self._known:
-            self._known = {key: self._next(np.array(u, dtype=float))}
-        return self._known[key]
+        """Residuals at u (k,); the last evaluation and the best one are remembered."""
+        for known in (self._last, self._best):
+            if known is not None and np.array_equal(known.u, u):
+                return known
+        self._last = found = self._next(np.array(u, dtype=float))
+        if self._best is None or found.loss < self._best.loss:
+            self._best = found
+        return found
 
     def _next(self, u: np.ndarray) -> Evaluation:
         old = next(self._replay, None)
@@ -122,7 +128,6 @@ class Problem:
         for k, (target, rows) in enumerate(zip(self.targets, rows_of(self.targets), strict=True)):
             if target.name not in old.failures:
                 self._sound[k] = _Sound(u, old.residuals[rows])
-                self._memories[k] = old.memories[k]
         return old
 
     @property
@@ -132,9 +137,10 @@ class Problem:
 
     def _evaluated(self, u: np.ndarray) -> Evaluation:
         rows, failures = [], {}
+        memories = list(self._best.memories) if self._best else [()] * len(self.targets)
         for k, target in enumerate(self.targets):
             try:
-                found, memory = self._found(target, u, self._memories[k])
+                found, memory = self._found(target, u, memories[k])
                 _check_finite(found)
             except MdsensError as error:
                 if k not in self._sound:
@@ -143,13 +149,13 @@ class Problem:
                 rows.append(self._penalty(self._sound[k], u))
             else:
                 rows.append(found)
-                self._sound[k], self._memories[k] = _Sound(u, found.residuals), memory
+                self._sound[k], memories[k] = _Sound(u, found.residuals), memory
         rows.append(self._priors(u))
         r = np.concatenate([x.residuals for x in rows])
         kept = [x.jacobian for x in rows if x.jacobian is not None]
         return Evaluation(
             u, r, loss_of(r, self.loss), np.sum([x.gradient for x in rows], axis=0),
-            np.concatenate(kept) if self.dense else None, failures, tuple(self._memories),
+            np.concatenate(kept) if self.dense else None, failures, tuple(memories),
         )  # fmt: skip
 
     def _found(

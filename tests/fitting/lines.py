@@ -49,3 +49,20 @@ class Curve(Target):
 
 def line(matrix: np.ndarray, wanted: np.ndarray, sigma: np.ndarray, **more) -> Curve:
     return Curve("line", lambda t: matrix @ t, lambda t: matrix, wanted, sigma, **more)
+
+
+class Sticky(Target):
+    """The value a^2, wanted 2.9^2; beyond a = 3 another state is found, which is larger by 25 and never
+    left again."""
+
+    name = "sticky"
+    labels = ("square",)
+    wanted = np.array([2.9**2])
+    sigma = np.ones(1)
+
+    def evaluate(self, potential, space, u, memory=()) -> Outcome:
+        a = float(space.theta(u)[0])
+        other = bool(memory and memory[0]) or a > 3.0
+        return Outcome(
+            np.array([a**2 + 25.0 * other]), 2.0 * a * space.slope(u)[None], (np.array(other),)
+        )

@@ -9,7 +9,7 @@ import pytest
 
 from mdsens.errors import InputError, NotConverged
 from mdsens.fitting import Free, fit, profile, sampled
-from tests.fitting.lines import Curve, line
+from tests.fitting.lines import Curve, Sticky, line
 
 RNG = np.random.default_rng(1)
 MATRIX = RNG.normal(size=(40, 3))
@@ -45,6 +45,14 @@ def test_best_fit_and_covariance_of_a_line(optimizer):
     np.testing.assert_allclose(
         bars, np.sqrt(np.einsum("ij,jk,ik->i", MATRIX, covariance, MATRIX)), rtol=1e-6
     )
+
+
+def test_the_first_step_is_small():
+    """However far the best fit is: structures relax for parameters near those at the start."""
+    seen = []
+    found = fit(None, PARAMS, [noisy(0)], FREE, record=lambda _, at: seen.append(at.u))
+    assert np.linalg.norm(found.best.u) > 2.0
+    np.testing.assert_allclose(np.linalg.norm(seen[1]), 0.3, rtol=1e-6)
 
 
 def test_bars_cover_as_they_should():
@@ -166,6 +174,25 @@ def test_a_target_that_breaks_in_mid_fit_is_reported_and_avoided():
     assert found.best.chi2 < 0.5 * found.first.chi2
     with pytest.raises(NotConverged, match="line, at the start"):
         fit(None, {**PARAMS, "a": np.array(3.0)}, [target], FREE)
+
+
+def test_a_target_that_jumps_is_reported():
+    """The best fit lies behind a step of the values: the fit stops before it."""
+    jumping = Curve(
+        "jumping", lambda t: t + 30.0 * (t[0] > 1.5), lambda t: np.eye(3),
+        np.array([1.8, -1.0, 0.5]), np.ones(3),
+    )  # fmt: skip
+    found = fit(None, PARAMS, [noisy(0), jumping], FREE)
+    assert found.space.theta(found.best.u)[0] <= 1.5
+    assert "stopped where jumping jumps" in found.why
+    assert not fit(None, PARAMS, [noisy(0)], FREE).why
+
+
+def test_a_step_that_is_refused_leaves_nothing_behind():
+    """A trial beyond a = 3 takes the target to another state, which it would not leave by itself."""
+    found = fit(None, {"a": np.array(1.0)}, [Sticky()], {"a": Free()})
+    np.testing.assert_allclose(found.space.theta(found.best.u), 2.9, atol=1e-6)
+    assert not found.why
 
 
 def test_starts_that_break_are_left_out():
