@@ -23,9 +23,10 @@ from mdsens.potentials import Potential
 from mdsens.state import Configuration
 from mdsens.system import System
 
-# What may be lost on the way to a relaxed state before it counts as another one: strain, and the
-# displacement of a particle as a fraction of the distance between particles.
-_STRAIN, _DISPLACEMENT = 0.25, 0.4
+# What may be lost on the way to a relaxed state before it counts as another one: strain apart from that
+# of volume, the factor by which the volume changes, and the displacement of a particle as a fraction of
+# the distance between particles. A crystal that grows by a quarter of its length is still that crystal.
+_STRAIN, _SWELLING, _DISPLACEMENT = 0.25, 3.0, 0.4
 
 # Where forward derivatives by so many parameters per value are dearer than backward ones.
 _BACKWARD = 20
@@ -92,10 +93,17 @@ def _check_basins(name: str, systems: Sequence[System], memory: tuple[np.ndarray
     for k, system in enumerate(systems[: len(memory) // 2]):
         positions, cell = memory[2 * k], memory[2 * k + 1]
         deformation = np.linalg.solve(np.asarray(system.cell), cell)
-        strain = float(np.linalg.norm(deformation - np.eye(len(cell)), ord=2))
+        swelling = abs(np.linalg.det(deformation))
+        shape = deformation / swelling ** (1.0 / len(cell))
+        strain = float(np.linalg.norm(shape - np.eye(len(cell)), ord=2))
         if any(system.pbc) and strain > _STRAIN:
             raise NotConverged(
                 f"{name}: {system.source} left its basin: the cell was strained by {strain:.2g}"
+            )
+        if any(system.pbc) and not 1.0 / _SWELLING < swelling < _SWELLING:
+            raise NotConverged(
+                f"{name}: {system.source} left its basin: its volume is {swelling:.2g} times that of "
+                "the start"
             )
         moved = positions - np.asarray(system.positions) @ deformation
         moved = np.linalg.norm(moved - moved.mean(axis=0), axis=1)

@@ -187,6 +187,19 @@ def test_a_lost_basin_is_told():
         target.evaluate(POTENTIAL, s, np.zeros(2))
 
 
+def test_a_crystal_may_grow_but_not_vanish():
+    """A lattice constant off by 30 % is a matter of parameters, one off by half another structure."""
+    system = fcc()
+    target = crystal(
+        "fcc", system, [(reading("a", system), Wanted("a", 5.3, 0.1))], cell="isotropic"
+    )
+    s = space({**PURE, "cutoff": np.asarray(9.0)}, {"sigma": Free()})
+    grown = target.evaluate(POTENTIAL, s, np.array([0.3])).values[0]
+    assert 1.25 * A0 < grown < 1.35 * A0
+    with pytest.raises(NotConverged, match="left its basin: its volume is 3"):
+        target.evaluate(POTENTIAL, s, np.array([0.5]))
+
+
 def test_distances_and_angles():
     """An equilateral trimer: r = 2^(1/6) sigma, all angles 60 degrees, whatever the parameters."""
     side = 2 ** (1 / 6) * 3.4
