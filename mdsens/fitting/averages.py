@@ -30,6 +30,8 @@ from mdsens.thermal import observables as thermal
 
 # The share of its samples that must count for a trajectory to be used again.
 _SHARE = 0.5
+# Trajectories that are kept.
+_KEPT = 2
 
 Observable = Callable[[Potential, Any, Any], Any]
 
@@ -99,14 +101,16 @@ class Averaged(Properties):
         return found
 
     def _trajectory(self, potential: Potential, params: Any, where: np.ndarray) -> Trajectory:
-        """That at these parameters; the last one is kept."""
+        """That at these parameters; the last two are kept, as a step of a fit may be refused."""
         key = where.tobytes()
-        if key not in self._known:
+        found = self._known.pop(key, None)
+        if found is None:
             found = simulate(potential, params, self.system, self.ensemble)
             self._check_errors(potential, found)
-            self._known.clear()
-            self._known[key] = found
-        return self._known[key]
+        self._known[key] = found
+        if len(self._known) > _KEPT:
+            self._known.pop(next(iter(self._known)))
+        return found
 
     def _check_errors(self, potential: Potential, trajectory: Trajectory) -> None:
         told = thermal_sensitivity(potential, trajectory, observables=[self._flat])

@@ -137,7 +137,9 @@ class Problem:
 
     def _evaluated(self, u: np.ndarray) -> Evaluation:
         rows, failures = [], {}
-        memories = list(self._best.memories) if self._best else [()] * len(self.targets)
+        memories: list[tuple[np.ndarray, ...]] = [()] * len(self.targets)
+        if self._best is not None:
+            memories = list(self._best.memories)
         for k, target in enumerate(self.targets):
             try:
                 found, memory = self._found(target, u, memories[k])
