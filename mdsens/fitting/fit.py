@@ -255,13 +255,10 @@ def _score(run: Run) -> float:
 def _drawn(where: Space, count: int, spread: float, seed: int) -> np.ndarray:
     """(count, k) points u within `spread` of the start and within the bounds, a Latin hypercube: each
     parameter takes values from all of its range, however few the points are."""
-    lower, upper = where.bounds()
     rng = np.random.default_rng(seed)
     rows = rng.permuted(np.tile(np.arange(count)[:, None], where.size), axis=0)
     step = spread * (2.0 * (rows + rng.random(rows.shape)) / count - 1.0)
-    # Not onto a bound: the trust region begins inside.
-    inside = 1e-3 * np.minimum(upper - lower, spread)
-    return np.clip(step, lower + inside, upper - inside)
+    return where.inside(step)
 
 
 def _check(optimizer: str, loss: str, starts: int) -> None:

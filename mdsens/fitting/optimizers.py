@@ -74,8 +74,9 @@ def levenberg_marquardt(problem: Problem, u: np.ndarray, how: Descent, tell: Tol
             raise Stop(_too_many(how))
         return cast(Any, here.jacobian)
 
+    start, bounds = problem.space.inside(u), problem.space.bounds()
     found = optimize.least_squares(
-        values, u, cast(Any, jacobian), problem.space.bounds(), loss=problem.loss, x_scale=_FIRST,
+        values, start, cast(Any, jacobian), bounds, loss=problem.loss, x_scale=_FIRST,
         xtol=how.tolerance, ftol=how.tolerance, gtol=how.tolerance,
         max_nfev=20 * how.max_iterations,
     )  # fmt: skip

@@ -107,6 +107,13 @@ class Space:
         """(k,) and (k,): the lowest and highest u."""
         return self.u(self.lower), self.u(self.upper)
 
+    def inside(self, u: np.ndarray) -> np.ndarray:
+        """Points (..., k) moved off the bounds, by a thousandth of what is between them or of one: next
+        to a bound a trust region can be too small to leave it."""
+        lower, upper = self.bounds()
+        margin = 1e-3 * np.minimum(upper - lower, 1.0)
+        return np.clip(u, lower + margin, upper - margin)
+
     def u(self, theta: np.ndarray) -> np.ndarray:
         """(k,) the inverse of `theta`."""
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -55,6 +55,18 @@ def test_the_first_step_is_small():
     np.testing.assert_allclose(np.linalg.norm(seen[1]), 0.3, rtol=1e-6)
 
 
+def test_a_parameter_that_starts_at_its_bound_does_not_hold_the_others():
+    """b, which ended there in a fit before, would go on if it could."""
+    valley = Curve(
+        "valley", lambda t: np.array([10 * (t[2] - t[0] ** 2 - t[1]), t[0] - 2.0, t[1] - 3.0]),
+        lambda t: np.array([[-20 * t[0], -10, 10], [1, 0, 0], [0, 1, 0]]), np.zeros(3), np.ones(3),
+    )  # fmt: skip
+    start = {**PARAMS, "c": np.array(1.0)}
+    free = {**FREE, "b": Free(upper=1.0 + 1e-12)}
+    found = fit(None, start, [valley], free, tolerance=1e-4)
+    np.testing.assert_allclose(found.space.theta(found.best.u), [2.0, 1.0, 5.0], atol=0.02)
+
+
 def test_bars_cover_as_they_should():
     """68 % of 200 fits to noisy data have the true value within one bar, each parameter."""
     inside = []
