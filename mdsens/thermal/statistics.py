@@ -41,13 +41,24 @@ def equilibrated(series: np.ndarray) -> int:
     """The start t of the part (W, S - t) that is worth the most independent samples.
 
     Chodera, doi:10.1021/acs.jctc.5b00784. A start other than zero has to be worth a tenth more: of
-    fifty tries on noise one is a little better than the whole.
+    fifty tries on noise one is a little better than the whole. One in the second half, where little is
+    left to tell it from chance, also has to differ from what is before it, by four deviations.
     """
     samples = series.shape[1]
     starts = np.unique(np.linspace(0, samples - samples // 5, _TRIED, dtype=int))
     worth = np.array([(samples - t) / float(inefficiency(series[:, t:])) for t in starts])
     best = int(np.argmax(worth))
-    return int(starts[best]) if worth[best] > 1.1 * worth[0] else 0
+    start = int(starts[best])
+    if worth[best] <= 1.1 * worth[0]:
+        return 0
+    late = start > samples // 2
+    return 0 if late and not _differ(series[:, :start], series[:, start:]) else start
+
+
+def _differ(before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether the mean before is another one, by how much samples fluctuate after."""
+    variance = after.var() * float(inefficiency(after)) * (1.0 / before.size + 1.0 / after.size)
+    return bool((before.mean() - after.mean()) ** 2 > 16.0 * variance)
 
 
 def _autocorrelation(centred: np.ndarray) -> np.ndarray:
