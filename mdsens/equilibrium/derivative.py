@@ -14,7 +14,15 @@ import jax
 import jax.numpy as jnp
 
 from mdsens.equilibrium.hosted import HostSolve
-from mdsens.equilibrium.linearized import backbone, cholesky, inverse_at, operator_at, solver_for
+from mdsens.equilibrium.linearized import (
+    Backbone,
+    backbone,
+    cholesky,
+    interacting,
+    inverse_at,
+    operator_at,
+    solver_for,
+)
 from mdsens.equilibrium.problem import Problem, Setting
 from mdsens.implicit import Certified, Projected, Side, attach, guard
 from mdsens.linear import Dense, HostSolver, Inverse, Projector
@@ -77,9 +85,7 @@ def prepare(problem: Problem, setting: Setting) -> tuple[Setting, Certified]:
         mask = jnp.where(here.sound, p.mask, jnp.nan)
         blocks = operator_at(problem, here.setting).blocks
         return here.setting, Projected(solver, replace(p, mask=mask), blocks)
-    factor, scale = cholesky(problem, here)
-    solve = FactoredSolve(p, factor, scale, jnp.asarray(True))
-    return here.setting, replace(solve, sound=here.sound & _regular(solve))
+    return here.setting, _factored(problem, here)
 
 
 def prepare_eager(
@@ -93,11 +99,21 @@ def prepare_eager(
     size = problem.start(setting).size
     solver, _ = solver_for(problem, size, traced=False, rtol=_RTOL)
     inside, _ = solver_for(problem, size, traced=True)
-    if isinstance(inside, Dense) or not isinstance(solver, HostSolver):
+    if not isinstance(inside, Dense) and not isinstance(solver, HostSolver):
         return prepare(problem, setting)
     here = backbone(problem, setting)
+    if isinstance(inside, Dense):
+        short = interacting(problem, here.setting)
+        return here.setting, _factored(problem, here._replace(setting=short))
     inverse = inverse_at(solver, problem, here, spent)
     return here.setting, HostSolve.of(solver, inverse, here.projector, here.sound)
+
+
+@partial(jax.jit, static_argnames="problem")
+def _factored(problem: Problem, here: Backbone) -> FactoredSolve:
+    factor, scale = cholesky(problem, here)
+    solve = FactoredSolve(here.projector, factor, scale, jnp.asarray(True))
+    return replace(solve, sound=here.sound & _regular(solve))
 
 
 def _regular(solve: FactoredSolve) -> jax.Array:

@@ -40,11 +40,13 @@ def find_minimum(
     factor of the polish (see `Polished`)."""
     lists = Lists(problem, setting, system)
     setting = lists.here(setting)
-    scale = float(scales(problem, setting)[1])
+    units = scales(problem, setting)
+    scale = float(units[1])
     volume = abs(np.linalg.det(np.asarray(setting.cell)))
     search = _Search(problem, lists, plan, progress or (lambda *_: None), volume)
     for fraction, limit, polish_now in plan.attempts:
-        setting = search.descend(setting, max(fraction * scale, plan.fmax), limit)
+        setting = search.descend(setting, units, max(fraction * scale, plan.fmax), limit)
+        units = None
         last = search.residual <= plan.fmax or search.exhausted
         if search.within_reason and (polish_now or (last and plan.polish)):
             setting = search.polish(setting, FLOOR * scale)
@@ -75,14 +77,19 @@ class _Search:
     def exhausted(self) -> bool:
         return self.steps >= self.plan.max_steps or not self.within_reason
 
-    def descend(self, setting: Setting, goal: float, limit: int | None) -> Setting:
-        """Run the minimizer to the goal, or until it gives up or may not go on."""
+    def descend(self, setting: Setting, units: Any, goal: float, limit: int | None) -> Setting:
+        """Run the minimizer to the goal, or until it gives up or may not go on.
+
+        Args:
+            units: `scales` of the setting, where they are known.
+        """
         last = self.plan.max_steps
         if limit is not None:
             last = min(last, self.steps + limit)
         while True:
             before, budget = self.steps, min(last, self.steps + _CHUNK)
-            setting, reached = self._stretch(setting, goal, budget)
+            setting, reached = self._stretch(setting, units, goal, budget)
+            units = None
             self.progress("relax", self.steps, None, f"fmax {self.residual:.2e}")
             if self.residual <= goal or self.steps in (before, last) or self.exhausted:
                 return setting
@@ -90,13 +97,16 @@ class _Search:
                 self.minimizer = self.plan.later
                 return setting
 
-    def _stretch(self, setting: Setting, goal: float, budget: int) -> tuple[Setting, bool]:
+    def _stretch(
+        self, setting: Setting, units: Any, goal: float, budget: int
+    ) -> tuple[Setting, bool]:
         """As many steps as the budget allows from z = 0, and whether the goal was reached.
 
         The list is renewed whenever it no longer holds; the minimizer's memory goes on.
         """
         problem, lists = self.problem, self.lists
-        units, measured = scales(problem, setting), measure(problem, setting)
+        units = units or scales(problem, setting)
+        measured = measure(problem, setting)
         p = begin(problem, self.minimizer, setting, units, measured, np.int64(self.steps))
         there, fresh = setting, False
         while not fresh:

@@ -55,6 +55,8 @@ SIGMA = {"a": 1e-3, "C11": GPA, "C12": GPA, "C44": GPA}
 ENERGY, FORCE, VACANCY = 1e-3, 1e-2, 1e-2
 CELL = bulk("Si", "diamond", a=5.43094978, cubic=True)
 HOLE = vacancy(CELL, 2)
+# The trust region of `ms.fit` begins with changes of this size; the others' as well.
+FIRST = 0.3
 POTENTIAL = ms.potentials.StillingerWeber()
 
 
@@ -153,19 +155,22 @@ def by_differences(
     clock = Clock(goal)
     jacobians = 0
 
-    def residuals(v: np.ndarray) -> np.ndarray:
-        r = residuals_of(v * start)
-        clock.see(float(r @ r), v)
+    def residuals(u: np.ndarray) -> np.ndarray:
+        r = residuals_of((1 + u) * start)
+        clock.see(float(r @ r), 1 + u)
         return r
 
-    def jacobian(v: np.ndarray) -> np.ndarray:
+    def jacobian(u: np.ndarray) -> np.ndarray:
         nonlocal jacobians
         jacobians += 1
-        here = residuals(v)
-        return np.stack([(residuals(v + step * e) - here) / step for e in np.eye(len(v))], axis=-1)
+        here = residuals(u)
+        return np.stack([(residuals(u + step * e) - here) / step for e in np.eye(len(u))], axis=-1)
 
     with suppress(Reached):
-        least_squares(residuals, np.ones(len(start)), jacobian, xtol=1e-15, ftol=1e-15, gtol=1e-15)
+        least_squares(
+            residuals, np.zeros(len(start)), jacobian,
+            x_scale=FIRST, xtol=1e-15, ftol=1e-15, gtol=1e-15,
+        )  # fmt: skip
     return clock.told(start, jacobians)
 
 
