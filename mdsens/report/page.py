@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from mdsens.fit_record import FitRecord
-from mdsens.report.figures import elastic, particles, tornado
+from mdsens.report.figures import average, elastic, particles, tornado
 from mdsens.report.fit_figures import draw_fit
 from mdsens.report.style import rendered
 from mdsens.report.sweep_figures import draw_sweep
@@ -87,7 +87,10 @@ def of_result(result: Result) -> Page:
     system = result.system
     names = ", ".join(result.observables)
     by = ", ".join(dict.fromkeys(n for d in result.sensitivity.values() for n in d))
-    done = "Sampled" if isinstance(c, EnsembleCertificate) else "Relaxed"
+    sampled = isinstance(c, EnsembleCertificate)
+    done = "Sampled" if sampled else "Relaxed"
+    # What was sampled has nothing to relax again.
+    commands = ("check", "run") if sampled else ("check", "run", "verify")
     trusted = bool(c.converged) and not getattr(c, "negative_modes", 0)
     return Page(
         title=f"{system.n_particles} particles in {system.dimension}D, {result.potential}",
@@ -101,7 +104,7 @@ def of_result(result: Result) -> Page:
             ("Derivatives", results.derivatives(result)),
         ),
         explained=tuple(certificates.explained(result)),
-        commands=("mdsens check run.toml", "mdsens run run.toml", "mdsens verify run.toml"),
+        commands=tuple(f"mdsens {command} run.toml" for command in commands),
         **_origin("run.toml", result.provenance, "run_toml"),
     )
 
@@ -156,6 +159,8 @@ def _pictures(result: Result) -> list[Picture]:
         found.append(_picture("What matters for what", tornado(result)))
     if tensor_name(result) is not None:
         found.append(_picture("Elasticity", elastic(result)))
+    if result.observable_distances:
+        found.append(_picture("Pair correlation", average(result)))
     return found
 
 

@@ -117,6 +117,8 @@ def test_run(ensemble_toml, mdsens, refused, tmp_path):
     # Particles that only just touch have their neighbours at one diameter.
     assert abs(distances[np.argmax(g)] - 1.0) < 0.15
     assert mdsens("plot", "run.h5", "--what", "average").code == 0
+    assert mdsens("report", "run.h5").code == 0
+    assert "mdsens verify" not in Path("run.html").read_text()
     hotter = ("--set", "ensemble.temperature=2e-3")
     assert "of another simulation" in refused(2, "run", ensemble_toml, *hotter)
 
