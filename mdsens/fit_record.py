@@ -20,9 +20,10 @@ class TargetRecord:
 
     Attributes:
         name: of the target.
-        labels: of its m numbers; of labelled structures their kinds.
+        labels: of its m numbers; of labelled structures their kinds; all points of a curve have one.
         units: of each.
         wanted, sigma, start, value, predicted_sigma: (m,).
+        at: (m,) where on its curve a number is; NaN for those of no curve.
     """
 
     name: str
@@ -33,10 +34,26 @@ class TargetRecord:
     start: np.ndarray
     value: np.ndarray
     predicted_sigma: np.ndarray
+    at: np.ndarray
 
     @property
-    def labelled(self) -> bool:
-        return set(self.labels) <= set(KINDS)
+    def single(self) -> list[int]:
+        """The places of numbers that are told one by one: not of labelled structures, nor of curves."""
+        return [
+            k for k, name in enumerate(self.labels) if name not in KINDS and np.isnan(self.at[k])
+        ]
+
+    @property
+    def groups(self) -> dict[str, np.ndarray]:
+        """The places of all others, by label."""
+        rest = np.setdiff1d(np.arange(len(self.labels)), self.single)
+        names = np.array(self.labels)[rest]
+        return {str(name): rest[names == name] for name in dict.fromkeys(names)}
+
+    @property
+    def curves(self) -> dict[str, np.ndarray]:
+        """The places of points of curves, by label."""
+        return {name: mine for name, mine in self.groups.items() if name not in KINDS}
 
 
 @dataclass(frozen=True, eq=False)

@@ -62,6 +62,7 @@ _J_PER_M2 = 1.0 / 16.02176634  # eV/angstrom^2
 # Units in which a quantity may be given, and what one of them is in eV, angstrom, THz and degrees.
 UNITS: dict[str, dict[str, float]] = {
     "length": {"angstrom": 1.0, "nm": 10.0, "pm": 0.01, "bohr": 0.529177210903},
+    "wavenumber": {"1/angstrom": 1.0, "1/nm": 0.1},
     "volume": {"angstrom^3": 1.0, "nm^3": 1e3, "bohr^3": 0.529177210903**3},
     "energy": {
         "eV": 1.0, "meV": 1e-3, "kJ/mol": 0.010364269656, "kcal/mol": 0.043364104242,

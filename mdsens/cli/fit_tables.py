@@ -12,7 +12,7 @@ from mdsens.words import fits as words
 
 
 def print_fit(record: FitRecord) -> None:
-    """Parameters with error bars, properties, errors of labelled structures, and the end."""
+    """Parameters with error bars, properties, errors of data, and the end."""
     out = console()
     out.print(listing(words.parameters(record)))
     for rows in (words.properties(record), words.data(record)):
@@ -24,7 +24,7 @@ def print_fit(record: FitRecord) -> None:
 
 
 def as_json(record: FitRecord) -> str:
-    """A record as JSON; labelled structures by their root-mean-square errors."""
+    """A record as JSON; labelled structures and curves by their root-mean-square errors."""
     told = {
         "potential": record.potential,
         "parameters": {
@@ -38,10 +38,9 @@ def as_json(record: FitRecord) -> str:
 
 
 def _summary(target: TargetRecord) -> dict[str, dict[str, float]]:
-    if target.labelled:
-        return {kind: {"rms_start": a, "rms": b} for kind, _, _, a, b in words.rms(target)}
     columns = ("wanted", "sigma", "start", "value", "predicted_sigma")
-    return {
-        label: {name: float(getattr(target, name)[k]) for name in columns}
-        for k, label in enumerate(target.labels)
+    groups = {kind: {"rms_start": a, "rms": b} for kind, _, _, a, b in words.rms(target)}
+    return groups | {
+        target.labels[k]: {name: float(getattr(target, name)[k]) for name in columns}
+        for k in target.single
     }

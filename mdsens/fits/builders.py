@@ -7,25 +7,32 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mdsens.fits.spec import FitSpec, WantTable, names_of, unit_of
+from mdsens.errors import InputError
+from mdsens.fits.spec import CurveTable, FitSpec, WantTable, names_of, unit_of
 from mdsens.fitting import (
     Averaged,
     Labelled,
     Measured,
+    Reading,
     Target,
     Wanted,
     averages,
     barrier,
     crystal,
     defect,
+    mean_curve,
     mean_reading,
     reading,
     surface,
 )
+from mdsens.io.curves import Curve, read_curve
 from mdsens.io.labelled import read_labelled
 from mdsens.io.structures import read
 from mdsens.sampling import ensemble_of
 from mdsens.system import System
+
+# What curves are functions of, and its kind of unit.
+_ALONG = {"pair_correlation": ("r", "length"), "structure_factor": ("k", "wavenumber")}
 
 
 @dataclass(eq=False)
@@ -44,6 +51,10 @@ class Files:
         self.names.add(name)
         self.systems.append(read(self.spec.file(name), index))
         return self.systems[-1]
+
+    def curve(self, name: str) -> Curve:
+        self.names.add(name)
+        return read_curve(self.spec.file(name))
 
     def labelled(self, name: str) -> tuple[list[System], list]:
         self.names.add(name)
@@ -109,7 +120,32 @@ def _averages(spec: FitSpec, files: Files, names: Iterator[str]) -> Iterator[Ave
         for i, want in enumerate(table.want):
             read_off, where = mean_reading(want.property, system), f"average.{k}.want.{i}"
             rows.append((read_off, _wanted(where, read_off.kind, read_off.label, want, system)))
+        for i, curve in enumerate(table.curves):
+            rows += _points(f"average.{k}.curves.{i}", curve, files, system)
         yield averages(next(names), system, ensemble_of(table.ensemble), rows)
+
+
+def _points(
+    where: str, table: CurveTable, files: Files, system: System
+) -> list[tuple[Reading, Wanted]]:
+    """The points of a curve, each a number that is wanted."""
+    at, values, known = files.curve(table.file)
+    if (table.sigma is None) == (known is None):
+        raise InputError(
+            f"{where}.sigma: "
+            + ("missing; give one, or a third column in the file" if known is None else
+               "the file has deviations in its third column; leave one of the two out")
+        )  # fmt: skip
+    sigma = np.full(len(at), table.sigma) if known is None else known
+    along, kind = _ALONG[table.property]
+    units, scale = unit_of(where, kind, table, system.units == "reduced")
+    width = None if table.width is None else scale * table.width
+    pair = None if table.pair is None else (table.pair[0], table.pair[1])
+    readings = mean_curve(table.property, system, scale * at, width=width, pair=pair)
+    return [
+        (r, Wanted(f"{r.label}, {along} in {units}", float(v), float(s), "1", 1.0, float(x)))
+        for r, v, s, x in zip(readings, values, sigma, at, strict=True)
+    ]
 
 
 def _wanted(where: str, kind: str, label: str, want: WantTable, system: System) -> Wanted:

@@ -69,11 +69,13 @@ def _target_records(fit: Fit) -> Iterator[TargetRecord]:
             labels = tuple(KINDS[k] for k in target.kinds)
             reduced = target.systems[0].units == "reduced"
             units = tuple("reduced" if reduced else KIND_UNITS[k] for k in target.kinds)
+            at = np.full(len(labels), np.nan)
         else:
             assert isinstance(target, Properties)
             labels = tuple(r.label for r in target.readings)
             units = tuple(r.units for r in target.readings)
+            at = np.array([np.nan if r.at is None else r.at for r in target.readings])
         yield TargetRecord(
             target.name, labels, units, target.wanted, target.sigma, first[target.name],
-            best[target.name], bars,
+            best[target.name], bars, at,
         )  # fmt: skip

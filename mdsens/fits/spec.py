@@ -77,6 +77,17 @@ class PropertyTable(WantTable):
     atoms: list[int] | None = None
 
 
+class CurveTable(TomlTable):
+    """A function of distance or wavenumber to meet: a file of two columns, or three with deviations."""
+
+    property: Literal["pair_correlation", "structure_factor"]
+    file: str = Field(description="name the file of the curve")
+    sigma: float | None = Field(default=None, gt=0)
+    units: str | None = None
+    width: float | None = Field(default=None, gt=0)
+    pair: list[str] | None = Field(default=None, min_length=2, max_length=2)
+
+
 class DataTable(TomlTable):
     """[[data]]: labelled structures; deviations of energy per atom, forces, stress."""
 
@@ -135,7 +146,8 @@ class AverageTable(TomlTable):
     structure: str = Field(description="name the structure file")
     index: int = -1
     ensemble: EnsembleTable = Field(description='say ensemble = {kind = "nvt", ...}')
-    want: list[MeanTable] = Field(description="say what it should meet")
+    want: list[MeanTable] = Field(default=[])
+    curves: list[CurveTable] = Field(default=[])
 
 
 class FitTables(TomlTable):
@@ -177,7 +189,9 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> FitSpec:
     return FitSpec(path, text, tuple(overrides), tables)
 
 
-def unit_of(where: str, kind: str, want: WantTable, reduced: bool) -> tuple[str, float]:
+def unit_of(
+    where: str, kind: str, want: WantTable | CurveTable, reduced: bool
+) -> tuple[str, float]:
     """The unit of a number, and what one is in eV, angstrom, THz, degrees.
 
     Raises:

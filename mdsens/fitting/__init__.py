@@ -1,6 +1,6 @@
 """Fitting potentials to what they are judged by, with implicit derivatives and error bars."""
 
-from mdsens.fitting.averages import Averaged, averages, mean_reading
+from mdsens.fitting.averages import Averaged, averages, mean_curve, mean_reading
 from mdsens.fitting.fit import Fit, Run, Step, fit
 from mdsens.fitting.labelled import Labelled, Labels
 from mdsens.fitting.losses import LOSSES
@@ -44,6 +44,7 @@ __all__ = [
     "crystal",
     "defect",
     "fit",
+    "mean_curve",
     "mean_reading",
     "posterior",
     "profile",

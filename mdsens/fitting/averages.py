@@ -15,9 +15,10 @@ from mdsens.fitting.readings import Reading, read_all, reading
 from mdsens.fitting.space import Space
 from mdsens.fitting.targets import Outcome, of_potential
 from mdsens.fitting.wanted import Properties, Wanted
+from mdsens.observables.correlation import isotropic_structure_factor, pair_correlation
 from mdsens.parameters import restricted
 from mdsens.potentials import Potential
-from mdsens.system import System
+from mdsens.system import System, heights
 from mdsens.thermal import (
     Ensemble,
     Trajectory,
@@ -36,6 +37,7 @@ _KEPT = 2
 Observable = Callable[[Potential, Any, Any], Any]
 
 MEANS = ("energy_per_atom", "cohesive_energy", "pressure", "volume_per_atom", "a", "b", "c")
+CURVES = ("pair_correlation", "structure_factor")
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +120,7 @@ class Averaged(Properties):
         for r, error in zip(self.readings, np.ravel(estimate.error), strict=True):
             if error / r.scale > r.sigma:
                 raise InputError(
-                    f"{self.name}: {r.label}: the statistical error {error / r.scale:.2g} is above its "
+                    f"{self.name}: {r.full_label}: the statistical error {error / r.scale:.2g} is above its "
                     f"sigma {r.sigma:.2g}; give the ensemble more steps or walkers"
                 )
 
@@ -149,3 +151,44 @@ def mean_reading(name: str, system: System) -> Reading:
     if name == "pressure":
         return Reading(name, "modulus", thermal.pressure)
     return reading(name, system)
+
+
+def mean_curve(
+    name: str,
+    system: System,
+    at: np.ndarray,
+    *,
+    width: float | None = None,
+    pair: tuple[str, str] | None = None,
+) -> list[Reading]:
+    """The readings of a function of distance or of wavenumber, one of CURVES, at n points.
+
+    Args:
+        at: (n,) r of g(r) or k of S(k), ascending, in the system's unit of length or its inverse.
+        width: of the bins, smooth ones. None: for g(r) as wide in the mean square as boxes of the mean
+            step between the points, 1/sqrt(12) of it, so that histograms compare; for S(k) 2 pi over the
+            smallest height of the cell.
+        pair: of species, for g(r). None: all particles.
+
+    Raises:
+        InputError: another name, a pair where none belongs, one point without a width, and as
+            `pair_correlation` and `isotropic_structure_factor` of `mdsens.observables.correlation`.
+    """
+    if name not in CURVES:
+        raise InputError(f'"{name}" is no curve of a liquid; allowed: {", ".join(CURVES)}')
+    if name == "pair_correlation":
+        if width is None and len(at) < 2:
+            raise InputError(
+                f"{name}: one point says nothing of the width of its bin; give a width"
+            )
+        wide = float(np.mean(np.diff(at))) / np.sqrt(12.0) if width is None else width
+        measure = pair_correlation(system, at, wide, pair)
+        label = "g(r)" if pair is None else f"g(r) of {'-'.join(pair)}"
+    else:
+        if pair is not None:
+            raise InputError(f"{name}: is of all particles; leave the pair out")
+        wide = (
+            2.0 * np.pi / float(heights(np.asarray(system.cell)).min()) if width is None else width
+        )
+        measure, label = isotropic_structure_factor(system, at, wide), "S(k)"
+    return [Reading(label, "number", measure, (k,)) for k in range(len(at))]

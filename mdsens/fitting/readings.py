@@ -39,7 +39,7 @@ class Reading:
 
     Attributes:
         label: its name.
-        kind: of quantity, a key of `mdsens.units.UNITS`.
+        kind: of quantity, a key of `mdsens.units.UNITS`, or "number".
         quantity: (potential, params, state) -> array; equal ones are computed once.
         place: where in that array the number is.
         factor: by which it is multiplied.

@@ -21,6 +21,7 @@ class Wanted:
         label: its name.
         value, sigma: what it should be, and the standard deviation of that, in `units`.
         scale: one of these units in those of the potential.
+        at: of a point of a curve, whose label all its points share: where it is.
     """
 
     label: str
@@ -28,6 +29,11 @@ class Wanted:
     sigma: float
     units: str = ""
     scale: float = 1.0
+    at: float | None = None
+
+    @property
+    def full_label(self) -> str:
+        return self.label if self.at is None else f"{self.label} at {self.at:g}"
 
 
 class Properties(Target, ABC):
@@ -45,13 +51,13 @@ class Properties(Target, ABC):
         for r in self.readings:
             if not (np.isfinite(r.value) and 0.0 < r.sigma < np.inf):
                 raise InputError(
-                    f"{self.name}: {r.label}: value {r.value:g} and sigma {r.sigma:g}; both must be "
+                    f"{self.name}: {r.full_label}: value {r.value:g} and sigma {r.sigma:g}; both must be "
                     "finite, and sigma positive"
                 )
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return tuple(f"{r.label} of {self.name}" for r in self.readings)
+        return tuple(f"{r.full_label} of {self.name}" for r in self.readings)
 
     @property
     def wanted(self) -> np.ndarray:

@@ -6,7 +6,8 @@
                 combinations, stiffest first; ensemble, draws (n, k); attrs chi2, chi2_start,
                 freedom, inflation, why
 /targets/<k>    attrs name; labels, units, wanted, sigma, start, value, predicted_sigma; the labels
-                of labelled structures are energy, force, stress
+                of labelled structures are energy, force, stress; of targets with curves also at, where
+                on its curve each point is, NaN for other numbers
 /history/<k>    chi2 and validation of every step from start k
 /provenance     attrs: package versions, wall_total_s; fit_toml, overrides, identity
 """
@@ -73,6 +74,8 @@ def _write_lists(file: h5py.File, record: FitRecord) -> None:
         write_strings(group, "units", target.units)
         for name in _ROWS:
             write_array(group, name, getattr(target, name), "see units")
+        if target.curves:
+            write_array(group, "at", target.at, "see labels")
     for k, steps in enumerate(record.history):
         group = file.create_group(f"history/{k}")
         for name, values in steps.items():
@@ -109,7 +112,9 @@ def _parameter(r: Reader, name: str) -> np.ndarray | Table:
 
 
 def _target(r: Reader, place: str) -> TargetRecord:
+    rows = [r.array(f"{place}/{name}") for name in _ROWS]
+    at = r.array(f"{place}/at") if "at" in r.names(place) else np.full(len(rows[0]), np.nan)
     return TargetRecord(
         str(r.attributes(place)["name"]), r.strings(f"{place}/labels"), r.strings(f"{place}/units"),
-        *(r.array(f"{place}/{name}") for name in _ROWS),
+        *rows, at=at,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""One picture of a fit: labelled data against the potential, properties with bars, convergence."""
+"""One picture of a fit: labelled data against the potential, curves, properties with bars, convergence."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mdsens.fit_record import KINDS, FitRecord
+from mdsens.fit_record import KINDS, FitRecord, TargetRecord
 from mdsens.report.style import BLUE, INK, ORANGE, PALE, new_figure, rendered
 
 
@@ -20,14 +20,17 @@ def fit_image(record: FitRecord, suffix: str = ".png") -> bytes:
 
 
 def draw_fit(record: FitRecord) -> Figure:
-    """Parity of each kind of label, deviations of properties, and chi^2 step by step."""
+    """Parity of each kind of label, curves, deviations of properties, and chi^2 step by step."""
     kinds = [k for k in KINDS if any(k in t.labels for t in record.targets)]
-    properties = any(not t.labelled for t in record.targets)
-    count = len(kinds) + properties + 1
+    curves = [(t, name) for t in record.targets for name in t.curves]
+    properties = any(t.single for t in record.targets)
+    count = len(kinds) + len(curves) + properties + 1
     figure = new_figure(4.2 * count, 4.0)
     axes = list(np.atleast_1d(figure.subplots(1, count)))
     for kind in kinds:
         _draw_parity(axes.pop(0), record, kind)
+    for target, name in curves:
+        _draw_curve(axes.pop(0), target, name)
     if properties:
         _draw_properties(axes.pop(0), record)
     _draw_history(axes.pop(0), record)
@@ -62,12 +65,23 @@ def _draw_parity(axes: Axes, record: FitRecord, kind: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def _draw_curve(axes: Axes, target: TargetRecord, name: str) -> None:
+    mine = target.curves[name]
+    at, wanted, sigma = (x[mine] for x in (target.at, target.wanted, target.sigma))
+    axes.fill_between(at, wanted - sigma, wanted + sigma, color=PALE, linewidth=0.0, label="wanted")
+    for values, colour, when in ((target.start, ORANGE, "start"), (target.value, BLUE, "fitted")):
+        axes.plot(at, values[mine], color=colour, linewidth=1.2, label=when)
+    axes.set_xlabel(f"{target.name}: {name}")
+    axes.legend(fontsize=8, frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
 def _draw_properties(axes: Axes, record: FitRecord) -> None:
     """(value - wanted) / sigma of every property, with the bar that the fit gives it."""
     rows = [
-        (f"{t.name}: {label}", *((v - t.wanted[k]) / t.sigma[k] for v in (t.start[k], t.value[k])),
+        (f"{t.name}: {t.labels[k]}", *((v - t.wanted[k]) / t.sigma[k] for v in (t.start[k], t.value[k])),
          t.predicted_sigma[k] / t.sigma[k])
-        for t in record.targets if not t.labelled for k, label in enumerate(t.labels)
+        for t in record.targets for k in t.single
     ]  # fmt: skip
     labels, start, fitted, bars = zip(*rows, strict=True)
     places = np.arange(len(rows))

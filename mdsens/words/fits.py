@@ -37,20 +37,20 @@ def properties(record: FitRecord) -> Listing:
     """What was wanted of properties, and what they are, with the bars that the fit gives them."""
     rows = tuple(
         (
-            f"{t.name}: {label}", f"{t.wanted[k]:.6g}", f"{t.sigma[k]:.2g}", f"{t.start[k]:.6g}",
+            f"{t.name}: {t.labels[k]}", f"{t.wanted[k]:.6g}", f"{t.sigma[k]:.2g}", f"{t.start[k]:.6g}",
             f"{t.value[k]:.6g}", f"{t.predicted_sigma[k]:.2g}", t.units[k],
         )
-        for t in record.targets if not t.labelled for k, label in enumerate(t.labels)
+        for t in record.targets for k in t.single
     )  # fmt: skip
     numbers = ("wanted", "+-", "start", "fitted", "+- ")
     return Listing(("property", *numbers, "unit"), rows, numbers)
 
 
 def data(record: FitRecord) -> Listing:
-    """Errors of labelled structures."""
+    """Errors of labelled structures and of curves."""
     rows = tuple(
         (f"{t.name}: {kind}", str(count), f"{before:.4g}", f"{after:.4g}", unit)
-        for t in record.targets if t.labelled for kind, unit, count, before, after in rms(t)
+        for t in record.targets for kind, unit, count, before, after in rms(t)
     )  # fmt: skip
     numbers = ("numbers", "rms at the start", "rms fitted")
     return Listing(("data", *numbers, "unit"), rows, numbers)
@@ -68,12 +68,9 @@ def end(record: FitRecord) -> str:
 
 
 def rms(t: TargetRecord) -> Iterator[tuple[str, str, int, float, float]]:
-    """(kind, unit, count, root-mean-square error at the start and fitted) of each kind of label."""
-    kinds = np.array(t.labels)
-    for kind in dict.fromkeys(t.labels):
-        mine = kinds == kind
-        unit = t.units[int(np.flatnonzero(mine)[0])]
+    """(kind, unit, count, root-mean-square error at the start and fitted) of each group."""
+    for kind, mine in t.groups.items():
         before, after = (
             float(np.sqrt(np.mean((values - t.wanted)[mine] ** 2))) for values in (t.start, t.value)
         )
-        yield kind, unit, int(mine.sum()), before, after
+        yield kind, t.units[mine[0]], len(mine), before, after

@@ -107,7 +107,8 @@ def test_fits(told, tmp_path):
     facts = {
         "chi2": 1.0, "chi2_start": 2.0, "freedom": 1, "inflation": 1.0, "why": "", "chosen": 0, "failed": "",
     }  # fmt: skip
-    target = TargetRecord("md", ("energy", "force"), ("eV/atom", "eV/angstrom"), *(two,) * 5)
+    at = np.array([np.nan, 1.0])
+    target = TargetRecord("md", ("energy", "g(r)"), ("eV/atom", "1"), *(two,) * 5, at)
     provenance = {"wall_total_s": 1.0, "fit_toml": "", "overrides": "", "identity": ""}
     history = ({"chi2": two, "validation": two},)
     record = FitRecord(
