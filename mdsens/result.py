@@ -121,7 +121,7 @@ class Result:
         certificate: see Certificate; of an ensemble an EnsembleCertificate.
         provenance: versions, device, minimizer, steps, wall times (wall_relax_s, ...).
         observable_errors: of averages, one standard deviation, by name; else empty.
-        observable_distances: of averages that are functions of a distance, where they are known, by name.
+        observable_along: of averages that are functions, of distance or wavenumber, where they are known.
     """
 
     system: System
@@ -134,7 +134,7 @@ class Result:
     certificate: Certificate | EnsembleCertificate
     provenance: Mapping[str, Any] = field(default_factory=dict)
     observable_errors: Mapping[str, np.ndarray] = field(default_factory=dict)
-    observable_distances: Mapping[str, np.ndarray] = field(default_factory=dict)
+    observable_along: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def positions(self) -> np.ndarray:

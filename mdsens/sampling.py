@@ -19,10 +19,10 @@ from mdsens.potentials import Potential
 from mdsens.result import Derivative, EnsembleCertificate, Result
 from mdsens.system import System
 from mdsens.thermal import (
-    DISTANCES_OF,
     NPT,
     NVE,
     NVT,
+    POINTS_OF,
     Ensemble,
     ThermalSensitivity,
     Trajectory,
@@ -123,8 +123,8 @@ def _result(
             **facts, "ensemble": repr(trajectory.ensemble), "device": jax.devices()[0].device_kind
         },
         observable_errors={name: e.error for name, e in found.observables.items()},
-        observable_distances={
-            name: DISTANCES_OF[name](system) for name in found.observables if name in DISTANCES_OF
+        observable_along={
+            name: POINTS_OF[name](system) for name in found.observables if name in POINTS_OF
         },
     )  # fmt: skip
 

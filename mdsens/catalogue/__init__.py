@@ -14,7 +14,14 @@ from mdsens.catalogue.entries import (
 )
 from mdsens.catalogue.ions import IONS
 from mdsens.catalogue.metals import METALS
-from mdsens.catalogue.methods import CELL_MODES, ENSEMBLES, MINIMIZERS, SOLVERS, THERMOSTATS
+from mdsens.catalogue.methods import (
+    CELL_MODES,
+    ENSEMBLES,
+    FIT_STEPS,
+    MINIMIZERS,
+    SOLVERS,
+    THERMOSTATS,
+)
 from mdsens.catalogue.observables import AVERAGES, OBSERVABLES
 from mdsens.catalogue.pairs import PAIRS
 
@@ -24,6 +31,7 @@ __all__ = [
     "AVERAGES",
     "CELL_MODES",
     "ENSEMBLES",
+    "FIT_STEPS",
     "MINIMIZERS",
     "OBSERVABLES",
     "POTENTIALS",

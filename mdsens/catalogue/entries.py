@@ -52,6 +52,17 @@ class PotentialEntry:
 
 
 @dataclass(frozen=True)
+class Abscissa:
+    """What an observable is a function of: how function and variable are written, what its values are
+    called in files and its dimension."""
+
+    function: str
+    symbol: str
+    name: str
+    dimension: Dimension
+
+
+@dataclass(frozen=True)
 class ObservableEntry:
     """An observable: its unit as powers of energy and length (the latter per dimension d).
 
@@ -68,6 +79,7 @@ class ObservableEntry:
     differentiable: bool = True
     needs_volume: bool = False
     needs_contacts: bool = False
+    along: Abscissa | None = None
 
     def dimension(self, d: int) -> Dimension:
         return self.energy_power, self.length_power + d * self.length_power_per_dimension

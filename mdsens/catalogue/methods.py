@@ -33,3 +33,6 @@ SOLVERS = ("auto", "dense", "sparse", "cg", "minres")
 CELL_MODES = ("fixed", "isotropic", "full")
 ENSEMBLES = ("nve", "nvt", "npt")
 THERMOSTATS = ("langevin", "csvr", "nose_hoover")
+
+# Steps of a relaxation within a fit, after which it has failed.
+FIT_STEPS = 10_000

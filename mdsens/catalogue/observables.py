@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mdsens.catalogue.entries import ObservableEntry
+from mdsens.catalogue.entries import Abscissa, ObservableEntry
 
 # Of a state at rest.
 OBSERVABLES: dict[str, ObservableEntry] = {
@@ -91,7 +91,12 @@ AVERAGES: dict[str, ObservableEntry] = {
         ObservableEntry(
             "pair_correlation",
             "g(r) of all particles, smooth bins, 100 distances (attribute `distances`)",
-            0, 0, shape="(100,)", needs_volume=True,
+            0, 0, shape="(100,)", needs_volume=True, along=Abscissa("g(r)", "r", "distances", (0, 1)),
+        ),
+        ObservableEntry(
+            "structure_factor",
+            "S(k) of all particles in every direction alike, 100 `wavenumbers`; for liquids and glasses",
+            0, 0, shape="(100,)", needs_volume=True, along=Abscissa("S(k)", "k", "wavenumbers", (0, -1)),
         ),
         ObservableEntry("heat_capacity", "C_V, or C_P at constant pressure, in k_B", 0, 0),
         ObservableEntry(

@@ -83,6 +83,7 @@ def _data(spec: FitSpec, files: Files, names: Iterator[str]) -> Iterator[Labelle
 
 
 def _crystals(spec: FitSpec, files: Files, names: Iterator[str]) -> Iterator[Measured]:
+    steps = spec.tables.fit.max_steps
     for k, table in enumerate(spec.tables.crystal):
         system = files.structure(table.structure, table.index)
         rows = []
@@ -92,25 +93,36 @@ def _crystals(spec: FitSpec, files: Files, names: Iterator[str]) -> Iterator[Mea
             )
             where = f"crystal.{k}.want.{i}"
             rows.append((read_off, _wanted(where, read_off.kind, read_off.label, want, system)))
-        yield crystal(next(names), system, rows, cell=table.cell, pressure=table.pressure)
+        yield crystal(
+            next(names), system, rows, cell=table.cell, pressure=table.pressure, max_steps=steps
+        )
 
 
 def _others(spec: FitSpec, files: Files, names: Iterator[str]) -> Iterator[Measured]:
+    steps = spec.tables.fit.max_steps
     for k, table in enumerate(spec.tables.defect):
         system, bulk = files.structure(table.structure), files.structure(table.bulk)
         energy, volume = (
             want and _wanted(f"defect.{k}.{kind}", kind, f"formation {kind}", want, system)
             for kind, want in (("energy", table.energy), ("volume", table.volume))
         )
-        yield defect(next(names), system, bulk, energy=energy, volume=volume, cell=table.cell)
+        yield defect(
+            next(names),
+            system,
+            bulk,
+            energy=energy,
+            volume=volume,
+            cell=table.cell,
+            max_steps=steps,
+        )
     for k, table in enumerate(spec.tables.surface):
         slab, bulk = files.structure(table.structure), files.structure(table.bulk)
         wanted = _wanted(f"surface.{k}.energy", "surface", "surface energy", table.energy, slab)
-        yield surface(next(names), slab, bulk, wanted, axis=table.axis)
+        yield surface(next(names), slab, bulk, wanted, axis=table.axis, max_steps=steps)
     for k, table in enumerate(spec.tables.barrier):
         low, high = files.structure(table.minimum), files.structure(table.saddle)
         wanted = _wanted(f"barrier.{k}.energy", "energy", "barrier", table.energy, low)
-        yield barrier(next(names), low, high, wanted)
+        yield barrier(next(names), low, high, wanted, max_steps=steps)
 
 
 def _averages(spec: FitSpec, files: Files, names: Iterator[str]) -> Iterator[Averaged]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mdsens.catalogue import CELL_MODES, POTENTIALS
+from mdsens.catalogue import CELL_MODES, FIT_STEPS, POTENTIALS
 from mdsens.errors import InputError
 from mdsens.io.spec import EnsembleTable, PotentialTable, check_dynamics, check_options
 from mdsens.io.toml import (
@@ -52,6 +52,7 @@ class FitTable(TomlTable):
     validation: float = Field(default=0.0, ge=0, lt=1)
     energy_shift: bool = False
     ensemble: int = Field(default=0, ge=0)
+    max_steps: int = Field(default=FIT_STEPS, ge=1)
 
 
 class WantTable(TomlTable):

@@ -18,7 +18,7 @@ from mdsens.fitting.wanted import Properties, Wanted
 from mdsens.observables.correlation import isotropic_structure_factor, pair_correlation
 from mdsens.parameters import restricted
 from mdsens.potentials import Potential
-from mdsens.system import System, heights
+from mdsens.system import System
 from mdsens.thermal import (
     Ensemble,
     Trajectory,
@@ -166,8 +166,8 @@ def mean_curve(
     Args:
         at: (n,) r of g(r) or k of S(k), ascending, in the system's unit of length or its inverse.
         width: of the bins, smooth ones. None: for g(r) as wide in the mean square as boxes of the mean
-            step between the points, 1/sqrt(12) of it, so that histograms compare; for S(k) 2 pi over the
-            smallest height of the cell.
+            step between the points, 1/sqrt(12) of it, so that histograms compare; for S(k) that of
+            `isotropic_structure_factor`.
         pair: of species, for g(r). None: all particles.
 
     Raises:
@@ -187,8 +187,5 @@ def mean_curve(
     else:
         if pair is not None:
             raise InputError(f"{name}: is of all particles; leave the pair out")
-        wide = (
-            2.0 * np.pi / float(heights(np.asarray(system.cell)).min()) if width is None else width
-        )
-        measure, label = isotropic_structure_factor(system, at, wide), "S(k)"
+        measure, label = isotropic_structure_factor(system, at, width), "S(k)"
     return [Reading(label, "number", measure, (k,)) for k in range(len(at))]

@@ -15,6 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from mdsens import observables
+from mdsens.catalogue import FIT_STEPS
 from mdsens.crystals import formation, surface_energy
 from mdsens.equilibrium import relax, saddle
 from mdsens.fitting.measured import Measured
@@ -31,6 +32,7 @@ def crystal(
     *,
     cell: str = "full",
     pressure: float = 0.0,
+    max_steps: int = FIT_STEPS,
     **options: Any,
 ) -> Measured:
     """Properties of one structure, relaxed once for all of them.
@@ -39,10 +41,20 @@ def crystal(
         readings: what to read off, from `reading`, and what it should be.
         cell, pressure, options: as for `relax`. "full": the whole cell is relaxed; "isotropic" keeps
             its shape, "fixed" all of it.
+        max_steps: of a relaxation, which has failed if it takes more. Crystals take tens to hundreds;
+            with parameters that make no crystal it would go on for minutes.
     """
 
     def measure(potential: Potential, params: Any, systems: Sequence[System]) -> Any:
-        state = relax(potential, params, systems[0], cell=cell, pressure=pressure, **options)
+        state = relax(
+            potential,
+            params,
+            systems[0],
+            cell=cell,
+            pressure=pressure,
+            max_steps=max_steps,
+            **options,
+        )
         return read_all([r for r, _ in readings], potential, params, state), (state,)
 
     return Measured(name, (system,), measure, [wanted for _, wanted in readings])
@@ -56,6 +68,7 @@ def defect(
     energy: Wanted | None = None,
     volume: Wanted | None = None,
     cell: str = "fixed",
+    max_steps: int = FIT_STEPS,
     **options: Any,
 ) -> Measured:
     """Formation energy and formation volume of a defect, see `mdsens.formation`."""
@@ -63,7 +76,7 @@ def defect(
 
     def measure(potential: Potential, params: Any, systems: Sequence[System]) -> Any:
         bulk, start = systems
-        found = formation(potential, params, start, bulk, cell=cell, **options)
+        found = formation(potential, params, start, bulk, cell=cell, max_steps=max_steps, **options)
         both = [(energy, found.energy), (volume, found.volume)]
         values = jnp.stack([value for want, value in both if want is not None])
         # In a cell that was freed the defect's is no multiple of the bulk's any more.
@@ -73,24 +86,42 @@ def defect(
 
 
 def surface(
-    name: str, slab: System, bulk: System, wanted: Wanted, *, axis: int = 2, **options: Any
+    name: str,
+    slab: System,
+    bulk: System,
+    wanted: Wanted,
+    *,
+    axis: int = 2,
+    max_steps: int = FIT_STEPS,
+    **options: Any,
 ) -> Measured:
     """Energy per area of a slab's faces, see `mdsens.surface_energy`."""
 
     def measure(potential: Potential, params: Any, systems: Sequence[System]) -> Any:
-        value = surface_energy(potential, params, *systems, axis=axis, **options)
+        value = surface_energy(
+            potential, params, *systems, axis=axis, max_steps=max_steps, **options
+        )
         return value[None], ()
 
     return Measured(name, (slab, bulk), measure, [wanted])
 
 
 def barrier(
-    name: str, minimum: System, transition: System, wanted: Wanted, **options: Any
+    name: str,
+    minimum: System,
+    transition: System,
+    wanted: Wanted,
+    *,
+    max_steps: int = FIT_STEPS,
+    **options: Any,
 ) -> Measured:
-    """Energy of the saddle next to `transition` above the minimum next to `minimum`, at fixed cell."""
+    """Energy of the saddle next to `transition` above the minimum next to `minimum`, at fixed cell.
+
+    `max_steps` is of the minimum; the way to a saddle has its own bound.
+    """
 
     def measure(potential: Potential, params: Any, systems: Sequence[System]) -> Any:
-        low = relax(potential, params, systems[0], **options)
+        low = relax(potential, params, systems[0], max_steps=max_steps, **options)
         high = saddle(potential, params, systems[1], **options)
         value = observables.energy(potential, params, high) - observables.energy(
             potential, params, low

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from mdsens.catalogue import AVERAGES
 from mdsens.parameters import Table
 from mdsens.result import VOIGT, Derivative, Result
 from mdsens.sweep_record import SweepRecord
-from mdsens.units import LENGTH, label
+from mdsens.units import label
 
 
 def to_xarray(told: Result | SweepRecord) -> xr.Dataset:
@@ -33,10 +34,11 @@ def _of_result(result: Result) -> xr.Dataset:
         dims = _dims(result, np.shape(value))
         attributes = {"units": result.observable_units[name]}
         variables[name] = xr.DataArray(np.asarray(value), dims=dims, attrs=attributes)
-        if name in result.observable_distances:
-            distances = np.asarray(result.observable_distances[name])
-            length = {"units": label(result.system.units, LENGTH)}
-            variables[f"{name}_distances"] = xr.DataArray(distances, dims=dims, attrs=length)
+        along = AVERAGES[name].along if name in result.observable_along else None
+        if along is not None:
+            points = np.asarray(result.observable_along[name])
+            units = {"units": label(result.system.units, along.dimension)}
+            variables[f"{name}_{along.name}"] = xr.DataArray(points, dims=dims, attrs=units)
         if name in result.observable_errors:
             error = np.asarray(result.observable_errors[name])
             variables[f"{name}_error"] = xr.DataArray(error, dims=dims, attrs=attributes)

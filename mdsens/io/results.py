@@ -3,8 +3,8 @@
     /                attrs format, format_version, creator, created, potential
     /state           positions, cell, species, pbc, fixed, columns/<name>
     /parameters      <name>, attrs units, keys (of a table)
-    /observables     <name>, attrs units; of an ensemble error, one standard deviation, and distances of
-                     what is a function of them
+    /observables     <name>, attrs units; of an ensemble error, one standard deviation, and
+                     distances or wavenumbers of what is a function of them
     /sensitivity     <observable>/<parameter>, attrs units, mode, solve_residual, derivative_error;
                      of an ensemble error instead of these two
     /certificate     attrs; rattler_indices; of an ensemble (format_version 2) attrs of its own
@@ -16,7 +16,7 @@ Every array of floats has `units`; every array of rank >= 1 has a checksum.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -27,6 +27,7 @@ from urllib.parse import quote, unquote
 import h5py
 import numpy as np
 
+from mdsens.catalogue import AVERAGES
 from mdsens.io.hdf5 import Reader, Refused, as_text, opened, write_array, write_hdf5
 from mdsens.parameters import Table
 from mdsens.result import Certificate, Derivative, EnsembleCertificate, Result
@@ -142,8 +143,8 @@ def _write_observables(group: h5py.Group, result: Result) -> None:
         dataset = write_array(group, name, data, result.observable_units[name])
         if name in result.observable_errors:
             dataset.attrs["error"] = result.observable_errors[name]
-        if name in result.observable_distances:
-            dataset.attrs["distances"] = result.observable_distances[name]
+        if name in result.observable_along:
+            dataset.attrs[_called(name)] = result.observable_along[name]
 
 
 def _write_sensitivity(group: h5py.Group, result: Result) -> None:
@@ -226,17 +227,25 @@ def _result(r: Reader) -> Result:
         sensitivity={o: _derivatives(r, o) for o in r.names("sensitivity")},
         certificate=certificate,
         provenance=_provenance(r),
-        observable_errors=dict(_besides(r, observables, "error")),
-        observable_distances=dict(_besides(r, observables, "distances")),
+        observable_errors=dict(_besides(r, observables, lambda name: "error")),
+        observable_along=dict(_besides(r, observables, _called)),
     )
 
 
-def _besides(r: Reader, names: Iterable[str], what: str) -> Iterator[tuple[str, np.ndarray]]:
+def _called(name: str) -> str:
+    """What the places are called at which an average that is a function is known; "" of others."""
+    entry = AVERAGES.get(name)
+    return "" if entry is None or entry.along is None else entry.along.name
+
+
+def _besides(
+    r: Reader, names: Iterable[str], what: Callable[[str], str]
+) -> Iterator[tuple[str, np.ndarray]]:
     """An attribute of those observables that have it."""
     for name in names:
         attributes = r.attributes(f"observables/{name}")
-        if what in attributes:
-            yield name, np.asarray(attributes[what])
+        if what(name) in attributes:
+            yield name, np.asarray(attributes[what(name)])
 
 
 def _check_format(r: Reader) -> None:

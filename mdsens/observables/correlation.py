@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from itertools import product
 from typing import Any
 
 import jax
@@ -117,50 +116,68 @@ def structure_factor(indices: Any) -> Measure:
 
     def structure_factor(potential: Any, params: Any, state: Any) -> jax.Array:
         fractional = jnp.asarray(state.positions) @ jnp.linalg.inv(jnp.asarray(state.cell))
-        phase = 2.0 * math.pi * fractional @ n.T.astype(float)
-        real, imaginary = jnp.sum(jnp.cos(phase), axis=0), jnp.sum(jnp.sin(phase), axis=0)
-        return (real**2 + imaginary**2) / len(state.positions)
+
+        @jax.checkpoint
+        def some(nothing: Any, waves: jax.Array) -> tuple[Any, jax.Array]:
+            phase = 2.0 * math.pi * fractional @ waves.T
+            real, imaginary = jnp.sum(jnp.cos(phase), axis=0), jnp.sum(jnp.sin(phase), axis=0)
+            return nothing, (real**2 + imaginary**2) / len(fractional)
+
+        size = max(1, _PIECE // len(fractional))
+        return folded(some, (), jnp.asarray(n, float), size)[1]
 
     return structure_factor
 
 
-def isotropic_structure_factor(reference: System, wavenumbers: Any, width: float) -> Measure:
+def isotropic_structure_factor(
+    reference: System, wavenumbers: Any, width: float | None = None, most: int | None = 64
+) -> Measure:
     """S(k) averaged over directions, (K,): over the wave vectors of the cell with lengths about k.
 
-        S(k) = sum_n w_n S(k_n) / sum_n w_n,    w_n = exp(-(|k_n| - k)^2 / 2 width^2)
+        S(k) = sum_n w_n S(k_n) / sum_n w_n,    w_n = c_n exp(-(|k_n| - k)^2 / 2 width^2)
 
-    with S(k_n) of `structure_factor`. Below the shortest wave vector 2 pi/L there is none.
+    with S(k_n) of `structure_factor`, c_n the number of wave vectors that k_n stands for. Below the
+    shortest wave vector 2 pi/L there is none.
 
     Args:
         reference: for the wave vectors that are kept; states whose cell is so much larger that there
             are others within reach give NaN.
         wavenumbers: k, positive.
-        width: of the shells, about 2 pi/L.
+        width: of the shells; None: a quarter of 2 pi over the smallest height of the cell, which is
+            where the shortest wave vectors begin to be told apart.
+        most: of the wave vectors with nearly one length, by half a width, so many are drawn, always the
+            same ones, where there are more: S(k) of a liquid is the same for all of them. None: all,
+            for crystals, in which few carry everything.
 
     Raises:
         InputError: wavenumbers or width that are not positive, wavenumbers with no wave vector within
             two widths, a cell that is not periodic.
     """
     k = np.atleast_1d(np.asarray(wavenumbers, dtype=float))
+    _require_periodic(reference, "isotropic_structure_factor")
+    cell = np.asarray(reference.cell)
+    if width is None:
+        width = 0.5 * math.pi / float(heights(cell).min())
     if not np.all(k > 0.0) or not width > 0.0:
         raise InputError("isotropic_structure_factor: wavenumbers and width must be positive")
-    _require_periodic(reference, "isotropic_structure_factor")
-    cell, reach = np.asarray(reference.cell), float(k.max()) + _TAIL * width
+    reach = float(k.max()) + _TAIL * width
     n, lengths = _waves(cell, _SPARE * reach)
-    apart = np.min(np.abs(lengths[None] - k[:, None]), axis=1, initial=np.inf)
+    apart = np.array([np.min(np.abs(lengths - x), initial=np.inf) for x in k])
     if apart.max() > 2.0 * width:
         lone = k[np.argmax(apart)]
         raise InputError(
             f"isotropic_structure_factor: the cell has no wave vector within two widths of k = "
             f"{lone:.6g}; the nearest is {apart.max():.6g} away: ask for larger k, or widen"
         )
+    kept, standing = _thinned(lengths, 0.5 * width, most)
+    n = n[kept]
     single = structure_factor(n)
 
     def isotropic_structure_factor(potential: Any, params: Any, state: Any) -> jax.Array:
         inverse = jnp.linalg.inv(jnp.asarray(state.cell))
         here = 2.0 * math.pi * jnp.linalg.norm(jnp.asarray(n, float) @ inverse.T, axis=1)
         away = (here[None] - k[:, None]) / width
-        weights = jnp.exp(-0.5 * away**2)
+        weights = standing[None] * jnp.exp(-0.5 * away**2)
         mean = weights @ single(potential, params, state) / jnp.sum(weights, axis=1)
         # |k| of what is not kept was above _SPARE * reach, and has shrunk by no more than this.
         least = 1.0 / jnp.linalg.norm(jnp.linalg.solve(cell, state.cell), ord=2)
@@ -193,11 +210,24 @@ def _nearest(r: jax.Array, cell: jax.Array, wanted: jax.Array) -> jax.Array:
 def _waves(cell: np.ndarray, longest: float) -> tuple[np.ndarray, np.ndarray]:
     """(n, lengths) one of each wave vector and its opposite up to a length, (M, d) and (M,)."""
     most = np.floor(longest * np.linalg.norm(cell, axis=1) / (2.0 * np.pi)).astype(int)
-    n = np.array(list(product(*(range(-m, m + 1) for m in most))))
+    n = np.stack(np.meshgrid(*(np.arange(-m, m + 1) for m in most), indexing="ij"), axis=-1)
+    n = n.reshape(-1, len(most))
     # Of n and -n the later in lexicographic order.
     n = n[len(n) // 2 + 1 :]
     lengths = 2.0 * np.pi * np.linalg.norm(n @ np.linalg.inv(cell).T, axis=1)
     return n[lengths <= longest], lengths[lengths <= longest]
+
+
+def _thinned(lengths: np.ndarray, step: float, most: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """(kept, standing) of each stretch of lengths at most so many, and how many each of them is for."""
+    kept, standing, rng = [], [], np.random.default_rng(0)
+    shells = np.floor(lengths / step).astype(int)
+    for shell in np.unique(shells):
+        mine = np.flatnonzero(shells == shell)
+        some = mine if most is None or len(mine) <= most else np.sort(rng.permutation(mine)[:most])
+        kept.append(some)
+        standing.append(np.full(len(some), len(mine) / len(some)))
+    return np.concatenate(kept), np.concatenate(standing)
 
 
 def _surface(d: int) -> float:

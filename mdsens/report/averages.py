@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,6 +38,19 @@ def draw_average(
     rows = 2 if slopes else 1
     figure = new_figure(6.5, 2.8 * rows)
     panels = list(np.atleast_1d(figure.subplots(rows, 1, sharex=True)))
+    draw_function(panels, x, average, slopes, name, along)
+    return figure
+
+
+def draw_function(
+    panels: Sequence[Axes],
+    x: np.ndarray,
+    average: Estimate | Derivative,
+    slopes: Mapping[str, Estimate] | Mapping[str, Derivative],
+    name: str,
+    along: str,
+) -> None:
+    """Into one panel, or two where there are derivatives."""
     _draw_curve(panels[0], x, average, BLUE, None)
     panels[0].set_ylabel(name)
     for (parameter, slope), colour in zip(slopes.items(), CYCLE[1:], strict=False):
@@ -47,7 +60,6 @@ def draw_average(
         panels[1].set_ylabel(f"d {name} / d parameter")
         panels[1].legend(fontsize=8, frameon=False)
     panels[-1].set_xlabel(along)
-    return figure
 
 
 def _draw_curve(

@@ -8,8 +8,9 @@ from typing import Any, cast
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mdsens.catalogue import AVERAGES
 from mdsens.errors import InputError
-from mdsens.report.averages import draw_average
+from mdsens.report.averages import draw_function
 from mdsens.report.discs import draw_discs
 from mdsens.report.geometry import colouring, largest_response
 from mdsens.report.solid import draw_solid
@@ -17,6 +18,7 @@ from mdsens.report.style import length_unit, new_figure, rendered
 from mdsens.report.tensors import draw_tensor, draw_young, tensor_name
 from mdsens.report.tornado import draw_tornado
 from mdsens.result import Derivative, Result
+from mdsens.units import label
 
 
 def image(result: Result, suffix: str = ".png", what: str = "overview") -> bytes:
@@ -78,22 +80,33 @@ def elastic(result: Result) -> Figure:
 
 
 def average(result: Result) -> Figure:
-    """An average that is a function of distance, g(r), and its derivatives.
+    """Averages that are functions, g(r) and S(k), and below them their derivatives.
 
     Raises:
         InputError: the result holds none.
     """
-    name = next(iter(result.observable_distances), None)
-    if name is None:
+    if not result.observable_along:
         raise InputError(
-            "plot: no function of distance in this result; put pair_correlation among the averages"
+            "plot: no function of distance or wavenumber in this result; put pair_correlation or "
+            "structure_factor among the averages"
         )
-    estimates = {p: d for p, d in result.sensitivity.get(name, {}).items() if d.value.ndim == 1}
-    value = Derivative(
-        result.observables[name], "covariance", "1", error=result.observable_errors[name]
-    )
-    along = f"r ({length_unit(result.system.units)})"
-    return draw_average(result.observable_distances[name], value, estimates, along=along)
+    rows = 2 if any(_slopes(result, name) for name in result.observable_along) else 1
+    count = len(result.observable_along)
+    figure = new_figure(6.5 * count, 2.8 * rows)
+    panels = figure.subplots(rows, count, sharex="col", squeeze=False)
+    for column, (name, points) in zip(panels.T, result.observable_along.items(), strict=True):
+        error = result.observable_errors[name]
+        value = Derivative(result.observables[name], "covariance", "1", error=error)
+        along = AVERAGES[name].along
+        assert along is not None
+        words = f"{along.symbol} ({label(result.system.units, along.dimension)})"
+        draw_function(column, points, value, _slopes(result, name), along.function, words)
+    return figure
+
+
+def _slopes(result: Result, name: str) -> dict[str, Derivative]:
+    """The derivatives of a function by parameters that are single numbers."""
+    return {p: d for p, d in result.sensitivity.get(name, {}).items() if d.value.ndim == 1}
 
 
 FIGURES: dict[str, Callable[[Result], Figure]] = {

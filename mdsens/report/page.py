@@ -159,8 +159,8 @@ def _pictures(result: Result) -> list[Picture]:
         found.append(_picture("What matters for what", tornado(result)))
     if tensor_name(result) is not None:
         found.append(_picture("Elasticity", elastic(result)))
-    if result.observable_distances:
-        found.append(_picture("Pair correlation", average(result)))
+    if result.observable_along:
+        found.append(_picture("Correlations", average(result)))
     return found
 
 

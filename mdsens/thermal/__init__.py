@@ -6,7 +6,7 @@ from mdsens.thermal.chunks import Chunk
 from mdsens.thermal.diffusion import self_diffusion
 from mdsens.thermal.ensemble import NPT, NVE, NVT, Ensemble
 from mdsens.thermal.estimates import Estimate
-from mdsens.thermal.observables import DISTANCES_OF, Fluctuation, mean_square_displacement
+from mdsens.thermal.observables import POINTS_OF, Fluctuation, mean_square_displacement
 from mdsens.thermal.reweighting import (
     FreeEnergies,
     energy_slope,
@@ -18,10 +18,10 @@ from mdsens.thermal.simulate import simulate
 from mdsens.thermal.trajectory import Sample, Trajectory
 
 __all__ = [
-    "DISTANCES_OF",
     "NPT",
     "NVE",
     "NVT",
+    "POINTS_OF",
     "Checked",
     "Chunk",
     "Ensemble",

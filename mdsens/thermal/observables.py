@@ -21,12 +21,12 @@ from mdsens.errors import InputError
 from mdsens.observables import energy, voigt
 from mdsens.observables import stress as virial_stress
 from mdsens.observables import volume as cell_volume
-from mdsens.observables.correlation import pair_correlation
+from mdsens.observables.correlation import isotropic_structure_factor, pair_correlation
 from mdsens.potentials import Potential
 from mdsens.system import System, heights
 from mdsens.thermal.trajectory import Sample, Trajectory
 
-# Of g(r) by name: distances, and widths that the bins' tails need.
+# Of g(r) and S(k) by name: points; of g(r) widths that the bins' tails need.
 _POINTS, _TAIL = 100, 8
 
 
@@ -111,10 +111,26 @@ def distances(system: System) -> np.ndarray:
     They end at 3.3 particle spacings or, with the tails of the last bin, at 0.45 of the smallest height
     of the cell, which leaves a cell that changes some room.
     """
-    cell, d = np.asarray(system.cell), system.dimension
-    spacing = (abs(float(np.linalg.det(cell))) / system.n_particles) ** (1.0 / d)
-    room = 0.45 * float(heights(cell).min()) / (_POINTS + _TAIL)
-    return min(room, spacing / 30.0) * np.arange(1.0, _POINTS + 1.0)
+    room = 0.45 * float(heights(np.asarray(system.cell)).min()) / (_POINTS + _TAIL)
+    return min(room, _spacing(system) / 30.0) * np.arange(1.0, _POINTS + 1.0)
+
+
+def structure_factor_of(system: System) -> Callable[..., jax.Array]:
+    """`mdsens.observables.correlation.isotropic_structure_factor` at `wavenumbers`, (R,)."""
+    return isotropic_structure_factor(system, wavenumbers(system))
+
+
+def wavenumbers(system: System) -> np.ndarray:
+    """(R,) where S(k) by name is known: 100 even steps from the shortest wave vector of the cell to three
+    times 2 pi over the spacing of particles, about three times where a liquid has its first peak."""
+    shortest = 2.0 * np.pi / float(np.max(heights(np.asarray(system.cell))))
+    return np.linspace(shortest, 6.0 * np.pi / _spacing(system), _POINTS)
+
+
+def _spacing(system: System) -> float:
+    """The distance of particles if they were spread out evenly."""
+    volume = abs(float(np.linalg.det(np.asarray(system.cell))))
+    return (volume / system.n_particles) ** (1.0 / system.dimension)
 
 
 def displacements(home: jax.Array, state: Sample) -> jax.Array:
@@ -214,6 +230,10 @@ OBSERVABLES: dict[str, Any] = {
 OBSERVABLES_OF: dict[str, Callable[[System], Any]] = {
     "mean_square_displacement": mean_square_displacement,
     "pair_correlation": pair_correlation_of,
+    "structure_factor": structure_factor_of,
 }
-# Those that are functions of a distance, and where they are known.
-DISTANCES_OF: dict[str, Callable[[System], np.ndarray]] = {"pair_correlation": distances}
+# Those that are functions, and where they are known.
+POINTS_OF: dict[str, Callable[[System], np.ndarray]] = {
+    "pair_correlation": distances,
+    "structure_factor": wavenumbers,
+}

@@ -63,8 +63,8 @@ def thermal_sensitivity(
 
     Args:
         observables: names ("energy", "pressure", "stress", "volume", "density", "heat_capacity",
-            "compressibility", "elastic_tensor", "mean_square_displacement", "pair_correlation"), functions
-            f(potential, params, state), or Fluctuations.
+            "compressibility", "elastic_tensor", "mean_square_displacement", "pair_correlation",
+            "structure_factor"), functions f(potential, params, state), or Fluctuations.
         wrt: parameter names, as for `sensitivity`.
         control: take off what control variates explain (`mdsens.thermal.controls`).
         progress: called as progress(stage, done, total, text).

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mdsens.catalogue import AVERAGES
 from mdsens.parameters import Table
 from mdsens.result import Certificate, Derivative, EnsembleCertificate, Result
 from mdsens.system import System
@@ -42,9 +43,7 @@ def derivatives(result: Result) -> Listing:
         row
         for observable, by in result.sensitivity.items()
         for name, d in by.items()
-        for row in _derivative(
-            f"d {observable} / d {name}", d, result.observable_distances.get(observable)
-        )
+        for row in _derivative(f"d {observable} / d {name}", d, _along(result, observable))
     ]
     columns = ("derivative", "value", "unit", "largest at", "mode", "error")
     return Listing(columns, tuple(rows), ("value", "error"))
@@ -138,12 +137,21 @@ def _without_rounding(array: np.ndarray) -> np.ndarray:
     return np.where(np.abs(array) < ROUNDING * scale, 0.0, array) + 0.0
 
 
-def _derivative(title: str, d: Derivative, distances: np.ndarray | None) -> list[tuple[str, ...]]:
+def _along(result: Result, observable: str) -> tuple[str, np.ndarray] | None:
+    """Of a function what it is a function of, and where it is known."""
+    points = result.observable_along.get(observable)
+    entry = AVERAGES[observable].along if points is not None else None
+    return None if entry is None or points is None else (entry.symbol, points)
+
+
+def _derivative(
+    title: str, d: Derivative, along: tuple[str, np.ndarray] | None
+) -> list[tuple[str, ...]]:
     value = np.asarray(d.value)
     error = f"{d.derivative_error:.0e}" if d.error is None else _numbers(d.error, 2)
     if value.ndim == 0:
         return [(title, _numbers(value, error=d.error), d.units, "", d.mode, error)]
-    if d.keys is not None and value.ndim == 1 and distances is None:
+    if d.keys is not None and value.ndim == 1 and along is None:
         known = np.zeros(len(value)) if d.error is None else d.error
         rows = [
             (f"{title}[{k}]", _number(v, e), d.units, "", d.mode, f"{e:.2g}" if e else error)
@@ -153,14 +161,15 @@ def _derivative(title: str, d: Derivative, distances: np.ndarray | None) -> list
     clean = _without_rounding(value)
     spread = f"{clean.min():.4g} to {clean.max():.4g}, norm {np.linalg.norm(value):.6g}"
     place = np.unravel_index(int(np.abs(value).argmax()), value.shape)
-    return [(title, spread, d.units, _place(place, d, distances), d.mode, error)]
+    return [(title, spread, d.units, _place(place, d, along), d.mode, error)]
 
 
-def _place(place: tuple[Any, ...], d: Derivative, distances: np.ndarray | None) -> str:
-    """Where in an array: the distance, the key of a table, else the indices."""
-    if distances is not None:
+def _place(place: tuple[Any, ...], d: Derivative, along: tuple[str, np.ndarray] | None) -> str:
+    """Where in an array: the distance or wavenumber, the key of a table, else the indices."""
+    if along is not None:
+        symbol, points = along
         rest = "".join(f", {d.keys[p] if d.keys else p}" for p in place[1:])
-        return f"r = {distances[place[0]]:.4g}{rest}"
+        return f"{symbol} = {points[place[0]]:.4g}{rest}"
     if d.keys is None and len(place) == 1:
         return f"particle {place[0]}"
     keyed = [k for k, n in enumerate(d.value.shape) if d.keys and n == len(d.keys)]

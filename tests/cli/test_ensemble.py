@@ -100,20 +100,24 @@ def test_run(ensemble_toml, mdsens, refused, tmp_path):
     assert mdsens("plot", "run.h5", "--what", "average").code == 2
     curve = (
         "--set",
-        'sensitivity.observables=["pair_correlation"]',
+        'sensitivity.observables=["pair_correlation", "structure_factor"]',
         "--set",
         'sensitivity.wrt=["epsilon"]',
     )
     told = mdsens("run", ensemble_toml, *curve)
-    assert told.code == 0 and "r = " in told.out
+    assert told.code == 0 and "r = " in told.out and "k = " in told.out
     result = read_result("run.h5")
     distances, g = (
-        result.observable_distances["pair_correlation"],
+        result.observable_along["pair_correlation"],
         result.observables["pair_correlation"],
     )
     assert (
         distances.shape == g.shape == result.sensitivity["pair_correlation"]["epsilon"].error.shape
     )
+    waves, s = result.observable_along["structure_factor"], result.observables["structure_factor"]
+    assert waves.shape == s.shape == (100,)
+    # The first peak of S(k) belongs to layers a diameter apart, or nearly.
+    assert abs(waves[np.argmax(s)] / (2.0 * np.pi) - 1.0) < 0.3
     # Particles that only just touch have their neighbours at one diameter.
     assert abs(distances[np.argmax(g)] - 1.0) < 0.15
     assert mdsens("plot", "run.h5", "--what", "average").code == 0
