@@ -49,6 +49,7 @@ def draw_function(
     slopes: Mapping[str, Estimate] | Mapping[str, Derivative],
     name: str,
     along: str,
+    by: str = "parameter",
 ) -> None:
     """Into one panel, or two where there are derivatives."""
     _draw_curve(panels[0], x, average, BLUE, None)
@@ -57,7 +58,7 @@ def draw_function(
         _draw_curve(panels[1], x, slope, colour, parameter)
     if slopes:
         panels[1].axhline(0.0, color=INK, linewidth=0.6)
-        panels[1].set_ylabel(f"d {name} / d parameter")
+        panels[1].set_ylabel(f"d {name} / d {by}")
         panels[1].legend(fontsize=8, frameon=False)
     panels[-1].set_xlabel(along)
 

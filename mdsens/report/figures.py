@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -100,13 +102,21 @@ def average(result: Result) -> Figure:
         along = AVERAGES[name].along
         assert along is not None
         words = f"{along.symbol} ({label(result.system.units, along.dimension)})"
-        draw_function(column, points, value, _slopes(result, name), along.function, words)
+        draw_function(
+            column, points, value, _slopes(result, name), along.function, words, "ln parameter"
+        )
     return figure
 
 
 def _slopes(result: Result, name: str) -> dict[str, Derivative]:
-    """The derivatives of a function by parameters that are single numbers."""
-    return {p: d for p, d in result.sensitivity.get(name, {}).items() if d.value.ndim == 1}
+    """d/d ln(parameter), for one axis has to do, of parameters that are single numbers."""
+    found = {}
+    for p, d in result.sensitivity.get(name, {}).items():
+        if d.value.ndim == 1:
+            size = float(np.asarray(result.parameters[p]))
+            error = None if d.error is None else abs(size) * d.error
+            found[p] = replace(d, value=size * d.value, error=error)
+    return found
 
 
 FIGURES: dict[str, Callable[[Result], Figure]] = {
