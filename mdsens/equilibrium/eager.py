@@ -27,8 +27,6 @@ Progress = Callable[[str, float, float | None, str], None]
 # Steps between two looks at the clock, the progress bar and the keyboard, after which a descent
 # begins anew: curvatures may have changed a lot.
 _CHUNK = 2000
-# A cell whose volume has changed by more than this factor, either way, has left for good.
-_RUNAWAY = 100.0
 # What is left of a residual after a Newton step by an iterative solver; the next step mends it.
 _NEWTON_RTOL = 1e-4
 
@@ -129,7 +127,7 @@ class _Search:
 
     def _watch(self, cell: Any) -> None:
         swelling = abs(np.linalg.det(np.asarray(cell))) / self.start_volume
-        if swelling < 1.0 / _RUNAWAY or swelling > _RUNAWAY:
+        if swelling < 1.0 / self.plan.swelling or swelling > self.plan.swelling:
             self.swelling = float(swelling)
 
     def polish(self, setting: Setting, goal: float) -> Setting:

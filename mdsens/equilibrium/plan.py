@@ -23,12 +23,14 @@ FLOOR = 1e-16
 
 @dataclass(frozen=True)
 class Plan:
-    """Which minimizer ("auto" is L-BFGS), tolerances and budget."""
+    """Which minimizer ("auto" is L-BFGS), tolerances and budget, and the factor by which the volume of a
+    free cell may change."""
 
     minimizer: str
     fmax: float
     max_steps: int
     polish: bool
+    swelling: float = 100.0
 
     @property
     def stages(self) -> tuple[float, ...]:

@@ -41,6 +41,7 @@ def relax(
     cell: str = "fixed",
     pressure: Any = 0.0,
     polish: bool = True,
+    swelling: float = 100.0,
     neighbors: CellList | None = None,
     progress: Progress | None = None,
     estimator: Estimator = _IMPLICIT,
@@ -68,6 +69,8 @@ def relax(
             a fully periodic cell). Minimises E + pressure V.
         pressure: target for a free cell.
         polish: finish by Newton's method; without it the minimizer goes all the way to fmax.
+        swelling: the factor by which the volume of a free cell may change, either way, above 1; beyond
+            it the cell has run away. Watched in eager code. A collapse by 100 may cost gigabytes.
         neighbors: under jit or vmap with more than a few hundred particles, a list allocated
             beforehand by `neighbor_list`.
         progress: called as progress(stage, done, total, text) in eager code.
@@ -90,7 +93,7 @@ def relax(
     check_options(minimizer, cell, system)
     _check_estimator(estimator)
     problem = Problem(potential, system.pbc, cell)
-    plan = Plan(minimizer, float(fmax), int(max_steps), polish)
+    plan = Plan(minimizer, float(fmax), int(max_steps), polish, float(swelling))
     frozen = jax.lax.stop_gradient((params, system.positions, system.cell, pressure))
     start = start_setting(system, frozen)
     traced = any(isinstance(x, Tracer) for x in jax.tree.leaves(frozen))

@@ -24,6 +24,10 @@ from mdsens.fitting.wanted import Wanted
 from mdsens.potentials import Potential
 from mdsens.system import System
 
+# The factor by which a volume may change on the way. Where it ends it may be half of that, see
+# `mdsens.fitting.measured`; a crystal that collapsed costs minutes and gigabytes before that is known.
+_SWELLING = 6.0
+
 
 def crystal(
     name: str,
@@ -52,8 +56,7 @@ def crystal(
             systems[0],
             cell=cell,
             pressure=pressure,
-            max_steps=max_steps,
-            **options,
+            **_bounded(max_steps, options),
         )
         return read_all([r for r, _ in readings], potential, params, state), (state,)
 
@@ -76,7 +79,7 @@ def defect(
 
     def measure(potential: Potential, params: Any, systems: Sequence[System]) -> Any:
         bulk, start = systems
-        found = formation(potential, params, start, bulk, cell=cell, max_steps=max_steps, **options)
+        found = formation(potential, params, start, bulk, cell=cell, **_bounded(max_steps, options))
         both = [(energy, found.energy), (volume, found.volume)]
         values = jnp.stack([value for want, value in both if want is not None])
         # In a cell that was freed the defect's is no multiple of the bulk's any more.
@@ -99,7 +102,7 @@ def surface(
 
     def measure(potential: Potential, params: Any, systems: Sequence[System]) -> Any:
         value = surface_energy(
-            potential, params, *systems, axis=axis, max_steps=max_steps, **options
+            potential, params, *systems, axis=axis, **_bounded(max_steps, options)
         )
         return value[None], ()
 
@@ -121,7 +124,7 @@ def barrier(
     """
 
     def measure(potential: Potential, params: Any, systems: Sequence[System]) -> Any:
-        low = relax(potential, params, systems[0], max_steps=max_steps, **options)
+        low = relax(potential, params, systems[0], **_bounded(max_steps, options))
         high = saddle(potential, params, systems[1], **options)
         value = observables.energy(potential, params, high) - observables.energy(
             potential, params, low
@@ -129,3 +132,8 @@ def barrier(
         return value[None], (low, high)
 
     return Measured(name, (minimum, transition), measure, [wanted])
+
+
+def _bounded(max_steps: int, options: dict[str, Any]) -> dict[str, Any]:
+    """Options of relaxations that may go astray."""
+    return {"max_steps": max_steps, "swelling": _SWELLING, **options}

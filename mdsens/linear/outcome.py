@@ -41,7 +41,8 @@ _SENTENCES = {
     ),
     Outcome.SINGULAR: (
         "The matrix has a zero mode that was not projected out: probably a rattler, a free "
-        "rotation, or a marginal state whose derivative does not exist."
+        "rotation, particles that went apart beyond the cutoff, or a marginal state whose "
+        "derivative does not exist."
     ),
     Outcome.NOT_FINITE: (
         "The matrix or the right-hand side holds NaN or infinity: the state or the parameters "

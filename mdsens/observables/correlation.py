@@ -25,6 +25,8 @@ Measure = Callable[[Any, Any, Any], jax.Array]
 _TAIL = 8.0
 # Distances worked on at a time.
 _PIECE = 2**16
+# Phases at a time: they stay in the cache, which is fifteen times faster than from memory.
+_CACHED = 2**14
 # How much longer than asked for wave vectors are kept, for cells that change.
 _SPARE = 1.25
 
@@ -113,18 +115,27 @@ def structure_factor(indices: Any) -> Measure:
     n = np.atleast_2d(np.asarray(indices))
     if not np.issubdtype(n.dtype, np.integer) or not n.any(axis=1).all():
         raise InputError("structure_factor: indices must be integers (K, d), none of them all zero")
+    known = [np.unique(column, return_inverse=True) for column in n.T]
+    chosen = jnp.stack([jnp.asarray(places) for _, places in known], axis=1)
 
     def structure_factor(potential: Any, params: Any, state: Any) -> jax.Array:
         fractional = jnp.asarray(state.positions) @ jnp.linalg.inv(jnp.asarray(state.cell))
 
-        @jax.checkpoint
-        def some(nothing: Any, waves: jax.Array) -> tuple[Any, jax.Array]:
-            phase = 2.0 * math.pi * fractional @ waves.T
-            real, imaginary = jnp.sum(jnp.cos(phase), axis=0), jnp.sum(jnp.sin(phase), axis=0)
-            return nothing, (real**2 + imaginary**2) / len(fractional)
+        # exp(i k . x) as a product over directions: of each, few exponentials serve all wave vectors.
+        tables = [
+            _exponentials(values, fractional[:, axis]) for axis, (values, _) in enumerate(known)
+        ]
 
-        size = max(1, _PIECE // len(fractional))
-        return folded(some, (), jnp.asarray(n, float), size)[1]
+        @jax.checkpoint
+        def some(nothing: Any, places: jax.Array) -> tuple[Any, jax.Array]:
+            real, imaginary = 1.0, 0.0
+            for axis, (cosines, sines) in enumerate(tables):
+                c, s = cosines[places[:, axis]], sines[places[:, axis]]
+                real, imaginary = real * c - imaginary * s, real * s + imaginary * c
+            total = jnp.sum(real, axis=1) ** 2 + jnp.sum(imaginary, axis=1) ** 2
+            return nothing, total / len(fractional)
+
+        return folded(some, (), chosen, max(1, _CACHED // len(fractional)))[1]
 
     return structure_factor
 
@@ -228,6 +239,12 @@ def _thinned(lengths: np.ndarray, step: float, most: int | None) -> tuple[np.nda
         kept.append(some)
         standing.append(np.full(len(some), len(mine) / len(some)))
     return np.concatenate(kept), np.concatenate(standing)
+
+
+def _exponentials(multiples: np.ndarray, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Real and imaginary parts of exp(2 pi i m x), (M, N)."""
+    phase = 2.0 * math.pi * jnp.asarray(multiples, float)[:, None] * x[None]
+    return jnp.cos(phase), jnp.sin(phase)
 
 
 def _surface(d: int) -> float:

@@ -27,3 +27,14 @@ def test_a_cell_that_collapses_is_told_before_its_list_fills_the_memory():
     with pytest.raises(NotConverged, match="the cell runs away: after") as caught:
         ms.relax(potential, params, crystal, cell="isotropic", pressure=1e5)
     assert caught.value.result.report.swelling < 0.01
+
+
+def test_how_far_a_cell_may_go_can_be_said():
+    crystal = make(np.zeros((1, 3)), 1.4 * 1.55 * FCC, (True,) * 3)
+    potential = ms.potentials.LennardJones()
+    params = potential.parameters(crystal, epsilon=1.0, sigma=1.0, cutoff=3.5)
+    found = ms.relax(potential, params, crystal, cell="isotropic")
+    ratio = float(np.linalg.det(np.asarray(found.cell)) / np.linalg.det(crystal.cell))
+    assert 1 / 4 < ratio < 1 / 2
+    with pytest.raises(NotConverged, match="the cell runs away"):
+        ms.relax(potential, params, crystal, cell="isotropic", swelling=2.0)

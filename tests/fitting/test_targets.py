@@ -198,6 +198,18 @@ def test_a_crystal_may_grow_but_not_vanish():
     assert 1.25 * A0 < grown < 1.35 * A0
     with pytest.raises(NotConverged, match="left its basin: its volume is 3"):
         target.evaluate(POTENTIAL, s, np.array([0.5]))
+    # Far beyond that it is told on the way, before thousands of neighbours are listed.
+    with pytest.raises(NotConverged, match="the cell runs away"):
+        target.evaluate(POTENTIAL, s, np.array([-0.5]))
+
+
+def test_a_relaxation_has_a_bound():
+    system, far = fcc(seed=0), np.array([0.0, -0.25])
+    want = [(reading("a", system), Wanted("a", 5.3, 0.1))]
+    s = space(PURE, FREE)
+    with pytest.raises(NotConverged, match="after 2 steps; raise max_steps"):
+        crystal("fcc", system, want, max_steps=2).evaluate(POTENTIAL, s, far)
+    crystal("fcc", system, want).evaluate(POTENTIAL, s, far)
 
 
 def test_distances_and_angles():
