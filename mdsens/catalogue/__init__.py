@@ -22,7 +22,7 @@ from mdsens.catalogue.methods import (
     SOLVERS,
     THERMOSTATS,
 )
-from mdsens.catalogue.observables import AVERAGES, OBSERVABLES
+from mdsens.catalogue.observables import AVERAGES, CURVES, OBSERVABLES
 from mdsens.catalogue.pairs import PAIRS
 
 POTENTIALS: dict[str, PotentialEntry] = {e.kind: e for e in (*PAIRS, *ANGLES, *IONS, *METALS)}
@@ -30,6 +30,7 @@ POTENTIALS: dict[str, PotentialEntry] = {e.kind: e for e in (*PAIRS, *ANGLES, *I
 __all__ = [
     "AVERAGES",
     "CELL_MODES",
+    "CURVES",
     "ENSEMBLES",
     "FIT_STEPS",
     "MINIMIZERS",

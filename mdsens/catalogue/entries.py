@@ -54,11 +54,12 @@ class PotentialEntry:
 @dataclass(frozen=True)
 class Abscissa:
     """What an observable is a function of: how function and variable are written, what its values are
-    called in files and its dimension."""
+    called in files, its kind of unit (a key of `mdsens.units.UNITS`) and dimension."""
 
     function: str
     symbol: str
     name: str
+    kind: str
     dimension: Dimension
 
 

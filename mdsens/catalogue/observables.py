@@ -91,12 +91,14 @@ AVERAGES: dict[str, ObservableEntry] = {
         ObservableEntry(
             "pair_correlation",
             "g(r) of all particles, smooth bins, 100 distances (attribute `distances`)",
-            0, 0, shape="(100,)", needs_volume=True, along=Abscissa("g(r)", "r", "distances", (0, 1)),
+            0, 0, shape="(100,)", needs_volume=True,
+            along=Abscissa("g(r)", "r", "distances", "length", (0, 1)),
         ),
         ObservableEntry(
             "structure_factor",
             "S(k) of all particles in every direction alike, 100 `wavenumbers`; for liquids and glasses",
-            0, 0, shape="(100,)", needs_volume=True, along=Abscissa("S(k)", "k", "wavenumbers", (0, -1)),
+            0, 0, shape="(100,)", needs_volume=True,
+            along=Abscissa("S(k)", "k", "wavenumbers", "wavenumber", (0, -1)),
         ),
         ObservableEntry("heat_capacity", "C_V, or C_P at constant pressure, in k_B", 0, 0),
         ObservableEntry(
@@ -110,3 +112,6 @@ AVERAGES: dict[str, ObservableEntry] = {
         ),
     )
 }  # fmt: skip
+
+# Those that are functions, and of what.
+CURVES: dict[str, Abscissa] = {name: e.along for name, e in AVERAGES.items() if e.along is not None}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mdsens.catalogue import CURVES
 from mdsens.errors import InputError
 from mdsens.fits.spec import CurveTable, FitSpec, WantTable, names_of, unit_of
 from mdsens.fitting import (
@@ -30,9 +31,6 @@ from mdsens.io.labelled import read_labelled
 from mdsens.io.structures import read
 from mdsens.sampling import ensemble_of
 from mdsens.system import System
-
-# What curves are functions of, and its kind of unit.
-_ALONG = {"pair_correlation": ("r", "length"), "structure_factor": ("k", "wavenumber")}
 
 
 @dataclass(eq=False)
@@ -149,13 +147,13 @@ def _points(
                "the file has deviations in its third column; leave one of the two out")
         )  # fmt: skip
     sigma = np.full(len(at), table.sigma) if known is None else known
-    along, kind = _ALONG[table.property]
-    units, scale = unit_of(where, kind, table, system.units == "reduced")
+    along = CURVES[table.property]
+    units, scale = unit_of(where, along.kind, table, system.units == "reduced")
     width = None if table.width is None else scale * table.width
     pair = None if table.pair is None else (table.pair[0], table.pair[1])
     readings = mean_curve(table.property, system, scale * at, width=width, pair=pair)
     return [
-        (r, Wanted(f"{r.label}, {along} in {units}", float(v), float(s), "1", 1.0, float(x)))
+        (r, Wanted(f"{r.label}, {along.symbol} in {units}", float(v), float(s), "1", 1.0, float(x)))
         for r, v, s, x in zip(readings, values, sigma, at, strict=True)
     ]
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mdsens.catalogue import CELL_MODES, FIT_STEPS, POTENTIALS
+from mdsens.catalogue import CELL_MODES, CURVES, FIT_STEPS, POTENTIALS
 from mdsens.errors import InputError
 from mdsens.io.spec import EnsembleTable, PotentialTable, check_dynamics, check_options
 from mdsens.io.toml import (
@@ -81,7 +81,7 @@ class PropertyTable(WantTable):
 class CurveTable(TomlTable):
     """A function of distance or wavenumber to meet: a file of two columns, or three with deviations."""
 
-    property: Literal["pair_correlation", "structure_factor"]
+    property: str = Field(description="name the curve, such as pair_correlation")
     file: str = Field(description="name the file of the curve")
     sigma: float | None = Field(default=None, gt=0)
     units: str | None = None
@@ -230,6 +230,8 @@ def _check(tables: FitTables) -> None:
         check_name(f"{where}.cell", cell, CELL_MODES)
     for k, table in enumerate(tables.average):
         check_dynamics(f"average.{k}.ensemble", table.ensemble)
+        for i, curve in enumerate(table.curves):
+            check_name(f"average.{k}.curves.{i}.property", curve.property, CURVES)
     for k, data in enumerate(tables.data):
         if data.energy is None and data.forces is None and data.stress is None:
             raise InputError(

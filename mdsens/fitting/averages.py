@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mdsens.catalogue import CURVES
 from mdsens.errors import InputError
 from mdsens.fitting.readings import Reading, read_all, reading
 from mdsens.fitting.space import Space
@@ -37,7 +38,6 @@ _KEPT = 2
 Observable = Callable[[Potential, Any, Any], Any]
 
 MEANS = ("energy_per_atom", "cohesive_energy", "pressure", "volume_per_atom", "a", "b", "c")
-CURVES = ("pair_correlation", "structure_factor")
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +161,7 @@ def mean_curve(
     width: float | None = None,
     pair: tuple[str, str] | None = None,
 ) -> list[Reading]:
-    """The readings of a function of distance or of wavenumber, one of CURVES, at n points.
+    """The readings of a function of distance or of wavenumber, one of `mdsens.catalogue.CURVES`, at n points.
 
     Args:
         at: (n,) r of g(r) or k of S(k), ascending, in the system's unit of length or its inverse.
@@ -176,6 +176,7 @@ def mean_curve(
     """
     if name not in CURVES:
         raise InputError(f'"{name}" is no curve of a liquid; allowed: {", ".join(CURVES)}')
+    label = CURVES[name].function
     if name == "pair_correlation":
         if width is None and len(at) < 2:
             raise InputError(
@@ -183,9 +184,9 @@ def mean_curve(
             )
         wide = float(np.mean(np.diff(at))) / np.sqrt(12.0) if width is None else width
         measure = pair_correlation(system, at, wide, pair)
-        label = "g(r)" if pair is None else f"g(r) of {'-'.join(pair)}"
+        label += "" if pair is None else f" of {'-'.join(pair)}"
     else:
         if pair is not None:
             raise InputError(f"{name}: is of all particles; leave the pair out")
-        measure, label = isotropic_structure_factor(system, at, width), "S(k)"
+        measure = isotropic_structure_factor(system, at, width)
     return [Reading(label, "number", measure, (k,)) for k in range(len(at))]

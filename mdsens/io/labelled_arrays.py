@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from mdsens.catalogue import AVERAGES
+from mdsens.catalogue import CURVES
 from mdsens.parameters import Table
 from mdsens.result import VOIGT, Derivative, Result
 from mdsens.sweep_record import SweepRecord
@@ -34,8 +34,8 @@ def _of_result(result: Result) -> xr.Dataset:
         dims = _dims(result, np.shape(value))
         attributes = {"units": result.observable_units[name]}
         variables[name] = xr.DataArray(np.asarray(value), dims=dims, attrs=attributes)
-        along = AVERAGES[name].along if name in result.observable_along else None
-        if along is not None:
+        if name in result.observable_along:
+            along = CURVES[name]
             points = np.asarray(result.observable_along[name])
             units = {"units": label(result.system.units, along.dimension)}
             variables[f"{name}_{along.name}"] = xr.DataArray(points, dims=dims, attrs=units)

@@ -16,7 +16,7 @@ Every array of floats has `units`; every array of rank >= 1 has a checksum.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -27,7 +27,7 @@ from urllib.parse import quote, unquote
 import h5py
 import numpy as np
 
-from mdsens.catalogue import AVERAGES
+from mdsens.catalogue import CURVES
 from mdsens.io.hdf5 import Reader, Refused, as_text, opened, write_array, write_hdf5
 from mdsens.parameters import Table
 from mdsens.result import Certificate, Derivative, EnsembleCertificate, Result
@@ -144,7 +144,7 @@ def _write_observables(group: h5py.Group, result: Result) -> None:
         if name in result.observable_errors:
             dataset.attrs["error"] = result.observable_errors[name]
         if name in result.observable_along:
-            dataset.attrs[_called(name)] = result.observable_along[name]
+            dataset.attrs[CURVES[name].name] = result.observable_along[name]
 
 
 def _write_sensitivity(group: h5py.Group, result: Result) -> None:
@@ -227,25 +227,17 @@ def _result(r: Reader) -> Result:
         sensitivity={o: _derivatives(r, o) for o in r.names("sensitivity")},
         certificate=certificate,
         provenance=_provenance(r),
-        observable_errors=dict(_besides(r, observables, lambda name: "error")),
-        observable_along=dict(_besides(r, observables, _called)),
+        observable_errors=dict(_besides(r, dict.fromkeys(observables, "error"))),
+        observable_along=dict(_besides(r, {n: CURVES[n].name for n in observables if n in CURVES})),
     )
 
 
-def _called(name: str) -> str:
-    """What the places are called at which an average that is a function is known; "" of others."""
-    entry = AVERAGES.get(name)
-    return "" if entry is None or entry.along is None else entry.along.name
-
-
-def _besides(
-    r: Reader, names: Iterable[str], what: Callable[[str], str]
-) -> Iterator[tuple[str, np.ndarray]]:
-    """An attribute of those observables that have it."""
-    for name in names:
+def _besides(r: Reader, wanted: Mapping[str, str]) -> Iterator[tuple[str, np.ndarray]]:
+    """An attribute of each of some observables, of those that have it."""
+    for name, what in wanted.items():
         attributes = r.attributes(f"observables/{name}")
-        if what(name) in attributes:
-            yield name, np.asarray(attributes[what(name)])
+        if what in attributes:
+            yield name, np.asarray(attributes[what])
 
 
 def _check_format(r: Reader) -> None:

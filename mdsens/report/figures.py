@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mdsens.catalogue import AVERAGES
+from mdsens.catalogue import CURVES
 from mdsens.errors import InputError
 from mdsens.report.averages import draw_function
 from mdsens.report.discs import draw_discs
@@ -99,8 +99,7 @@ def average(result: Result) -> Figure:
     for column, (name, points) in zip(panels.T, result.observable_along.items(), strict=True):
         error = result.observable_errors[name]
         value = Derivative(result.observables[name], "covariance", "1", error=error)
-        along = AVERAGES[name].along
-        assert along is not None
+        along = CURVES[name]
         words = f"{along.symbol} ({label(result.system.units, along.dimension)})"
         draw_function(
             column, points, value, _slopes(result, name), along.function, words, "ln parameter"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mdsens.catalogue import AVERAGES
+from mdsens.catalogue import CURVES
 from mdsens.parameters import Table
 from mdsens.result import Certificate, Derivative, EnsembleCertificate, Result
 from mdsens.system import System
@@ -140,8 +140,7 @@ def _without_rounding(array: np.ndarray) -> np.ndarray:
 def _along(result: Result, observable: str) -> tuple[str, np.ndarray] | None:
     """Of a function what it is a function of, and where it is known."""
     points = result.observable_along.get(observable)
-    entry = AVERAGES[observable].along if points is not None else None
-    return None if entry is None or points is None else (entry.symbol, points)
+    return None if points is None else (CURVES[observable].symbol, points)
 
 
 def _derivative(
