@@ -23,7 +23,7 @@ from mdsens.report.geometry import (
     visible_images,
     wrapped,
 )
-from mdsens.report.style import INK, ORANGE, PALE, colour_map, norm
+from mdsens.report.style import GREEN, INK, ORANGE, PALE, PURPLE, SKY, colour_map, norm
 from mdsens.result import Result
 from mdsens.system import System
 
@@ -99,7 +99,7 @@ def _colours(result: Result, field: Field | None) -> np.ndarray:
         colours = ScalarMappable(norm(field.values), colour_map(field.values))
         return colours.to_rgba(field.values)[:, :3]
     kinds = result.system.type_names
-    palette = [to_rgb(c) for c in (PALE, "#F0E442", "#56B4E9", "#CC79A7", "#009E73")]
+    palette = [to_rgb(c) for c in (PALE, "#F0E442", SKY, PURPLE, GREEN)]
     return np.array([palette[kinds.index(s) % len(palette)] for s in result.system.species])
 
 

@@ -53,12 +53,12 @@ def certificate(result: Result) -> Listing:
     """Why it can be trusted, and how long it took."""
     c = result.certificate
     told = _ensemble(c) if isinstance(c, EnsembleCertificate) else _minimum(c, result)
-    times = wall_times(result.provenance)
+    times = _wall_times(result.provenance)
     last = [("wall time", times)] if times else []
     return facts(("certificate", c.outcome), *told, *last)
 
 
-def wall_times(provenance: Mapping[str, Any]) -> str:
+def _wall_times(provenance: Mapping[str, Any]) -> str:
     names = ("relax", "simulate", "sensitivity", "compile", "total")
     times = [(n, provenance.get(f"wall_{n}_s")) for n in names]
     return ", ".join(f"{name} {float(t):.3g} s" for name, t in times if t is not None)
