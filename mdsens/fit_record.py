@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,3 +68,17 @@ class FitRecord:
     targets: tuple[TargetRecord, ...]
     history: tuple[Mapping[str, np.ndarray], ...]
     provenance: Mapping[str, Any]
+
+    @property
+    def untold(self) -> tuple[str, ...]:
+        """Parameters without bars: the targets say nothing of them where the fit ended."""
+        return tuple(self.labels[k] for k in np.flatnonzero(np.isinf(self.free["sigma"])))
+
+
+def not_told(labels: Sequence[str]) -> str:
+    """What to do about parameters that the targets do not tell."""
+    remedy = "fix it" if len(labels) == 1 else "fix one of them"
+    return (
+        f"the targets do not tell {', '.join(labels)} where the fit ended; {remedy}, give it a prior, or "
+        "add a target"
+    )

@@ -7,6 +7,7 @@ import json
 from rich.text import Text
 
 from mdsens.cli.console import console, listing
+from mdsens.cli.tables import finite
 from mdsens.fit_record import FitRecord, TargetRecord
 from mdsens.words import fits as words
 
@@ -34,7 +35,7 @@ def as_json(record: FitRecord) -> str:
         "targets": {t.name: _summary(t) for t in record.targets},
         **{k: v for k, v in record.facts.items()},
     }
-    return json.dumps(told, indent=1)
+    return json.dumps(finite(told), indent=1, allow_nan=False)
 
 
 def _summary(target: TargetRecord) -> dict[str, dict[str, float]]:

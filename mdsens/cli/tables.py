@@ -84,7 +84,7 @@ def as_json(result: Result) -> str:
         "certificate": certificate,
         "provenance": result.provenance,
     }
-    return json.dumps(_finite(told), indent=2, default=_as_list, allow_nan=False)
+    return json.dumps(finite(told), indent=2, default=_as_list, allow_nan=False)
 
 
 def _accuracy(d: Derivative) -> dict[str, Any]:
@@ -101,12 +101,12 @@ def _error(error: np.ndarray | None) -> dict[str, Any]:
     return {"error": np.asarray(error).tolist() if small else float(np.max(error))}
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """JSON knows no NaN and no infinity: they become null."""
     if isinstance(value, Mapping):
-        return {k: _finite(v) for k, v in value.items()}
+        return {k: finite(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 

@@ -26,9 +26,9 @@ def record_of(job: FitJob, fit: Fit, drawn: np.ndarray, seconds: float) -> FitRe
         }  # fmt: skip
     if len(drawn):
         free["ensemble"] = np.array([np.asarray(fit.space.theta(u)) for u in drawn])
-    rows = len(fit.best.residuals)
+    freedom = len(fit.best.residuals) - fit.space.size if known is None else known.freedom
     facts = {
-        "chi2": fit.best.chi2, "chi2_start": fit.first.chi2, "freedom": rows - fit.space.size,
+        "chi2": fit.best.chi2, "chi2_start": fit.first.chi2, "freedom": freedom,
         "inflation": np.nan if known is None else known.inflation, "why": fit.why, "chosen": fit.chosen,
         "failed": "; ".join(f"{name}: {why}" for name, why in fit.best.failures.items()),
     }  # fmt: skip
@@ -52,10 +52,10 @@ def record_of(job: FitJob, fit: Fit, drawn: np.ndarray, seconds: float) -> FitRe
 
 
 def ensemble_of(job: FitJob, fit: Fit) -> np.ndarray:
-    """(n, k) draws u of the free parameters, as many as the input asks for."""
-    if fit.posterior is None:
-        return np.zeros((0, fit.space.size))
+    """(n, k) draws u of the free parameters, as many as the input asks for; none where some are not told."""
     how = job.spec.tables.fit
+    if fit.posterior is None or fit.posterior.untold:
+        return np.zeros((0, fit.space.size))
     return fit.posterior.draws(how.ensemble, how.seed)
 
 

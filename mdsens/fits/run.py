@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mdsens.errors import NotConverged
+from mdsens.errors import InputError, NotConverged
 from mdsens.files import atomic
-from mdsens.fit_record import FitRecord
+from mdsens.fit_record import FitRecord, not_told
 from mdsens.fits.checkpoint import Checkpoint, remove
 from mdsens.fits.job import FitJob, perform
 from mdsens.fits.record import ensemble_of, record_of
@@ -35,7 +35,9 @@ def run(
 
     Raises:
         NotConverged: the record is written all the same, and is the error's `result`.
-        InputError, OutputError, DerivativeUndefined: as `mdsens.fit`, and of the files.
+        InputError: as `mdsens.fit`; an ensemble of parameters that the targets do not tell, when the
+            record is written.
+        OutputError, DerivativeUndefined: as `mdsens.fit`, and of the files.
     """
     begun = time.perf_counter()
     atomic.check_writable(output)
@@ -56,4 +58,10 @@ def run(
     if found.why or found.best.failures:
         reason = found.why or "targets failed at the end"
         raise NotConverged(f"{job.spec.path}: fit: {reason}; the record is in {output}", record)
+    wanted = job.spec.tables.fit.ensemble
+    if wanted and record.untold:
+        raise InputError(
+            f"{job.spec.path}: fit.ensemble: {wanted} sets cannot be drawn: {not_told(record.untold)}; the "
+            f"record is in {output}"
+        )
     return record

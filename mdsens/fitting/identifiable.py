@@ -15,13 +15,12 @@ from contextlib import suppress
 import numpy as np
 
 from mdsens.errors import InputError, MdsensError
+from mdsens.fitting.null_space import moving, null_space, told
 from mdsens.fitting.problem import Evaluation, Problem
 from mdsens.fitting.targets import rows_of
 
-# Directions with singular values below this fraction of the largest move nothing, columns of one norm.
-_NULL = 1e-9
-# Parameters with at least this part in a direction take part in it; those with this share are named.
-_PART, _SHARE = 1e-3, 0.2
+# Parameters with this share in a direction are named.
+_SHARE = 0.2
 
 
 def check_identifiable(problem: Problem, at: Evaluation, around: Iterable[np.ndarray]) -> None:
@@ -65,15 +64,16 @@ def _fault(problem: Problem, seen: Sequence[np.ndarray]) -> str:
                 "one that it depends on"
             )
     labels = problem.space.labels
-    lost = [label for label, moves in zip(labels, moved.any(axis=0), strict=True) if not moves]
+    moves = np.any([moving(jacobian) for jacobian in seen], axis=0)
+    lost = [label for label, here in zip(labels, moves, strict=True) if not here]
     if lost:
         return (
             f"fit: no target depends on {', '.join(lost)}; fix "
             f"{'it' if len(lost) == 1 else 'them'}, give a prior, or add a target"
         )
-    open_ = ~np.any([_told(jacobian) for jacobian in seen], axis=0)
+    open_ = ~np.any([told(jacobian) for jacobian in seen], axis=0)
     for jacobian in seen:
-        if np.any(open_ & jacobian.any(axis=0)):
+        if np.any(open_ & moving(jacobian)):
             return (
                 "fit: no target changes when these change together by these fractions: "
                 f"{_combination(labels, jacobian)}; fix one of them, give it a prior, or add a target"
@@ -81,28 +81,12 @@ def _fault(problem: Problem, seen: Sequence[np.ndarray]) -> str:
     return ""
 
 
-def _told(jacobian: np.ndarray) -> np.ndarray:
-    """(k,) which parameters are told at a point."""
-    moves = np.flatnonzero(jacobian.any(axis=0))
-    null, _ = _null_space(jacobian[:, moves])
-    told = np.zeros(jacobian.shape[1], bool)
-    told[moves] = np.all(np.abs(null) < _PART, axis=0)
-    return told
-
-
 def _combination(labels: Sequence[str], jacobian: np.ndarray) -> str:
     """A direction that moves nothing at a point, in words."""
-    moves = np.flatnonzero(jacobian.any(axis=0))
-    null, size = _null_space(jacobian[:, moves])
+    moves = np.flatnonzero(moving(jacobian))
+    null, size = null_space(jacobian[:, moves])
     direction = null[-1] / size
     direction = direction / np.abs(direction).max()
     names = np.array(labels)[moves]
     shares = zip(names, direction, strict=True)
     return ", ".join(f"{name} ({x:+.2g})" for name, x in shares if abs(x) > _SHARE)
-
-
-def _null_space(jacobian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, k) orthonormal rows that move nothing, columns being scaled to one norm; and norms (k,)."""
-    size = np.linalg.norm(jacobian, axis=0)
-    _, stiffness, directions = np.linalg.svd(jacobian / size, full_matrices=False)
-    return directions[stiffness <= _NULL * stiffness.max(initial=0.0)], size

@@ -4,7 +4,8 @@
 
 at the best fit, J the derivatives of all m residuals by the k free numbers u. s^2 > 1 says that the
 potential cannot meet its targets within their deviations; the bars grow accordingly. A property with
-derivatives G by u has the variance G C G^T.
+derivatives G by u has the variance G C G^T. What the targets do not tell where the fit ended has infinite
+bars, and k counts the combinations that they tell.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from functools import cached_property
 
 import numpy as np
 
-from mdsens.errors import MdsensError
+from mdsens.errors import InputError, MdsensError
+from mdsens.fit_record import not_told
+from mdsens.fitting.null_space import null_space, told
 from mdsens.fitting.problem import Evaluation
 from mdsens.fitting.space import Space
 from mdsens.fitting.targets import Target
 from mdsens.potentials import Potential
 
-# Directions with singular values below this fraction of the largest move nothing.
-_NULL = 1e-9
+# A prediction with at least this part along what is not told is not told.
+_PART = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,27 +35,42 @@ class Posterior:
         space: what u stands for.
         u: (k,) the best fit.
         jacobian: (m, k) of all residuals.
+        freedom: m - k.
         inflation: s^2; at least 1.
     """
 
     space: Space
     u: np.ndarray
     jacobian: np.ndarray
+    freedom: int
     inflation: float
 
     @cached_property
+    def untold(self) -> tuple[str, ...]:
+        """The parameters that, alone or together, change no residual where the fit ended."""
+        known = told(self.jacobian)
+        return tuple(label for label, k in zip(self.space.labels, known, strict=True) if not k)
+
+    @cached_property
     def spectrum(self) -> tuple[np.ndarray, np.ndarray]:
-        """Deviations (k,) along the principal directions, stiffest first, and these, (k, k) rows."""
+        """Deviations (k,) along the principal directions, stiffest first, and these, (k, k) rows.
+        Those of directions that are not told are infinite."""
         _, stiffness, directions = np.linalg.svd(self.jacobian, full_matrices=False)
-        # What the targets say nothing about where the fit ended is as good as unknown.
-        known = np.maximum(stiffness, _NULL * stiffness[0])
-        return np.sqrt(self.inflation) / known, directions
+        rank = len(stiffness) - len(null_space(self.jacobian)[0])
+        deviations = np.full(len(stiffness), np.inf)
+        deviations[:rank] = np.sqrt(self.inflation) / stiffness[:rank]
+        return deviations, directions
 
     @cached_property
     def covariance(self) -> np.ndarray:
-        """(k, k) of u."""
+        """(k, k) of u; infinite variances, and covariances that are no numbers, of what is not told."""
         deviations, directions = self.spectrum
-        return (directions.T * deviations**2) @ directions
+        finite = np.isfinite(deviations)
+        found = (directions[finite].T * deviations[finite] ** 2) @ directions[finite]
+        lost = [self.space.labels.index(label) for label in self.untold]
+        found[lost, :] = found[:, lost] = np.nan
+        found[lost, lost] = np.inf
+        return found
 
     @property
     def sigma(self) -> np.ndarray:
@@ -63,14 +81,26 @@ class Posterior:
     def correlation(self) -> np.ndarray:
         """(k, k)."""
         deviation = np.sqrt(np.diag(self.covariance))
-        return self.covariance / np.outer(deviation, deviation)
+        with np.errstate(invalid="ignore"):
+            return self.covariance / np.outer(deviation, deviation)
 
     def deviations(self, jacobian: np.ndarray) -> np.ndarray:
         """(n,) standard deviations of predictions with derivatives (n, k) by u."""
-        return np.linalg.norm(jacobian @ self.spectrum[1].T * self.spectrum[0], axis=1)
+        deviations, directions = self.spectrum
+        finite = np.isfinite(deviations)
+        moved = jacobian @ directions.T
+        lost = np.linalg.norm(moved[:, ~finite], axis=1) > _PART * np.linalg.norm(moved, axis=1)
+        found = np.linalg.norm(moved[:, finite] * deviations[finite], axis=1)
+        return np.where(lost, np.inf, found)
 
     def draws(self, count: int, seed: int = 0) -> np.ndarray:
-        """(count, k) points u; those outside the bounds are moved onto them."""
+        """(count, k) points u; those outside the bounds are moved onto them.
+
+        Raises:
+            InputError: parameters that the targets do not tell.
+        """
+        if self.untold:
+            raise InputError(f"ensemble: {not_told(self.untold)}")
         deviations, directions = self.spectrum
         normal = np.random.default_rng(seed).standard_normal((count, len(self.u)))
         return np.clip(self.u + (normal * deviations) @ directions, *self.space.bounds())
@@ -80,9 +110,9 @@ def posterior(space: Space, at: Evaluation) -> Posterior | None:
     """From the residuals at the best fit; None without their derivatives."""
     if at.jacobian is None:
         return None
-    freedom = len(at.residuals) - space.size
+    freedom = len(at.residuals) - space.size + len(null_space(at.jacobian)[0])
     inflation = max(1.0, at.chi2 / freedom) if freedom > 0 else 1.0
-    return Posterior(space, at.u, at.jacobian, inflation)
+    return Posterior(space, at.u, at.jacobian, freedom, inflation)
 
 
 def sampled(

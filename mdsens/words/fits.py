@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mdsens.fit_record import FitRecord, TargetRecord
+from mdsens.fit_record import FitRecord, TargetRecord, not_told
 from mdsens.words.listing import Listing
 
 EXPLAINED = (
@@ -14,6 +14,7 @@ EXPLAINED = (
     "end, priors included. Those of relaxed properties follow from them through implicit derivatives.",
     "They hold as far as the residuals are linear over the bars and the sigmas given for the data are "
     "right; a chi^2 far above the degrees of freedom says that the form of the potential cannot do better.",
+    "Parameters with unknown bars change no residual at the end, alone or together with others.",
 )
 
 
@@ -24,7 +25,7 @@ def parameters(record: FitRecord) -> Listing:
         (
             label,
             f"{free['value'][k]:.8g}",
-            f"{free['sigma'][k]:.2g}",
+            _bar(free["sigma"][k]),
             f"{free['start'][k]:.8g}",
         )
         for k, label in enumerate(record.labels)
@@ -64,7 +65,15 @@ def end(record: FitRecord) -> str:
         f"chi^2 {facts['chi2']:.6g} (start {facts['chi2_start']:.6g}) of "
         f"{facts['freedom']} degrees of freedom; {why}"
     )
-    return told + (f"\nnot evaluated at the end: {facts['failed']}" if facts["failed"] else "")
+    if facts["failed"]:
+        told += f"\nnot evaluated at the end: {facts['failed']}"
+    if record.untold:
+        told += f"\n{not_told(record.untold)}"
+    return told
+
+
+def _bar(sigma: float) -> str:
+    return "unknown" if np.isinf(sigma) else f"{sigma:.2g}"
 
 
 def rms(t: TargetRecord) -> Iterator[tuple[str, str, int, float, float]]:

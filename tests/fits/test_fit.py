@@ -79,6 +79,16 @@ def test_an_ensemble_as_files_of_lammps(mdsens, tmp_path):
         )
 
 
+@pytest.mark.slow
+def test_the_example(mdsens, repository, tmp_path):
+    told = mdsens("fit", str(repository / "systems/silicon_bulk/fit.toml"))
+    assert (told.code, told.err) == (0, "")
+    target = read_fit(tmp_path / "fit.h5").targets[0]
+    text = (repository / "systems/silicon_bulk/README.md").read_text()
+    assert f"C44 comes out at {target.value[4]:.0f} of 80 GPa" in text
+    assert f"the phonon at {target.value[5]:.1f} of 15.6 THz" in text
+
+
 def test_not_converged_is_exit_3_with_a_record(mdsens, fit_toml, tmp_path):
     told = mdsens("fit", fit_toml, "--set", "fit.max_iterations=1")
     assert told.code == 3 and "not converged within 1 steps" in told.err
@@ -180,6 +190,45 @@ def test_an_ensemble_of_more_parameters_than_have_bars_is_refused(
     monkeypatch.setattr("mdsens.fits.job.MANY", 1)
     told = refused(2, "fit", fit_toml, "--set", "fit.ensemble=5")
     assert "fit.ensemble: 5 sets cannot be drawn of 2 free parameters" in told
+
+
+CONTACTS = """
+[potential]
+kind = "soft_sphere"
+[potential.parameters]
+epsilon = 1.0
+alpha = 2.0
+diameter = {"X-X" = 1.3, "X-Y" = 1.05, "Y-Y" = 0.5}
+[free]
+"diameter[X-X]" = true
+"diameter[X-Y]" = true
+[[data]]
+file = "three.extxyz"
+forces = 0.01
+"""
+
+
+def test_parameters_that_the_end_does_not_tell_are_named(mdsens, tmp_path):
+    """The contact of X and Y opens, as its force is to vanish: how far, nothing tells."""
+    atoms = ase.Atoms("X3", [[0, 0, 0], [1, 0, 0], [0, 1, 0]], cell=3 * [9])
+    atoms.arrays["type"], atoms.info["units"] = np.array(["X", "X", "Y"]), "reduced"
+    forces = np.array([[-0.1, 0, 0], [0.1, 0, 0], [0, 0, 0]])
+    atoms.calc = SinglePointCalculator(atoms, forces=forces)
+    write(tmp_path / "three.extxyz", atoms)
+    (tmp_path / "fit.toml").write_text(CONTACTS)
+    sentence = "the targets do not tell diameter[X-Y] where the fit ended; fix it"
+    told = mdsens("fit", "fit.toml")
+    assert (told.code, told.err) == (0, "")
+    assert "unknown" in told.out and sentence in told.out
+    facts = json.loads(mdsens("show", "fit.h5", "--json").out)
+    # (1 - 1/s)/s = 0.1
+    s = 0.5 * (10.0 - np.sqrt(60.0))
+    np.testing.assert_allclose(facts["parameters"]["diameter[X-X]"]["value"], s, rtol=1e-6)
+    assert facts["parameters"]["diameter[X-Y]"]["sigma"] is None and facts["freedom"] == 8
+    (tmp_path / "fit.h5").unlink()
+    told = mdsens("fit", "fit.toml", "--set", "fit.ensemble=3")
+    assert told.code == 2 and sentence in told.err and "3 sets cannot be drawn" in told.err
+    assert "ensemble" not in read_fit(tmp_path / "fit.h5").free
 
 
 @pytest.mark.parametrize(

@@ -162,6 +162,25 @@ def test_a_parameter_that_does_nothing_at_the_start_is_fitted():
         fit(None, PARAMS, [SWITCHED], FREE, spread=0.05)
 
 
+def test_what_the_end_of_a_fit_does_not_tell_has_no_bars():
+    """b counts where the fit starts; the targets lead to where it does nothing, and a is as known as
+    without it."""
+    away = replace(SWITCHED, goal=np.array([0.5, 1.3, 0.0]))
+    found = fit(None, {**PARAMS, "a": np.array(1.2)}, [away], FREE)
+    known = found.posterior
+    assert found.space.theta(found.best.u)[0] < 1.1 and known.untold == ("b",)
+    np.testing.assert_allclose(known.sigma, [1.0, np.inf, np.sqrt(2.0)], rtol=1e-9)
+    np.testing.assert_allclose(known.correlation[0, 2], -np.sqrt(0.5), rtol=1e-9)
+    assert np.isnan(known.correlation[1]).all() and known.freedom == 1
+    told, bars = (
+        line(np.diag([1.0, 1e-3, 1.0]), np.zeros(3), np.ones(3)),
+        [1.0, np.inf, np.sqrt(2.0)],
+    )
+    np.testing.assert_allclose(found.predict(told)[1], bars, rtol=1e-9)
+    with pytest.raises(InputError, match="do not tell b where the fit ended"):
+        known.draws(3)
+
+
 def test_products_that_alone_count_are_named_whatever_points_are_asked():
     """The direction that moves nothing turns from point to point."""
     product = Curve(
