@@ -113,6 +113,7 @@ def run(job: Job, output: str | Path, progress: Progress | None = None) -> Resul
     """
     from mdsens.io.results import write_result
 
+    check_output(job, output)
     if job.spec.tables.ensemble is not None:
         return _run_ensemble(job, Path(output), progress)
 
@@ -120,7 +121,6 @@ def run(job: Job, output: str | Path, progress: Progress | None = None) -> Resul
         text, overrides = job.spec.text, job.spec.overrides
         write_result(result, output, text, job.structure_hash, overrides)
 
-    atomic.check_writable(output)
     try:
         result = sensitivity(job, progress)
     except (NotConverged, DerivativeUndefined) as error:
@@ -133,11 +133,18 @@ def run(job: Job, output: str | Path, progress: Progress | None = None) -> Resul
     return result
 
 
+def check_output(job: Job, output: str | Path) -> None:
+    """Raise OutputError if the result cannot be written there, or would replace a file that it is of."""
+    table = job.spec.tables.potential
+    file = [] if table.file is None else [job.spec.file(table.file)]
+    atomic.check_apart(output, [job.spec.path, job.spec.structure, *file])
+    atomic.check_writable(output)
+
+
 def _run_ensemble(job: Job, output: Path, progress: Progress | None) -> Result:
     from mdsens.io.results import write_result
     from mdsens.sampling import sample
 
-    atomic.check_writable(output)
     folder = output.with_name(f"{output.stem}.trajectory")
     tables, potential = job.spec.tables, _potential(job)
     try:

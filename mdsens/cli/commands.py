@@ -91,11 +91,10 @@ def run(
     from mdsens.cli import tables
     from mdsens.cli.environment import configure_jax
     from mdsens.cli.progress import progress_bars
-    from mdsens.files import atomic
 
     job = workflow.prepare(run_toml, overrides or ())
     target = output or Path(f"{run_toml.stem}.h5")
-    atomic.check_writable(target)
+    workflow.check_output(job, target)
     with progress_bars() as progress:
         configure_jax()
         result = workflow.run(job, target, progress)

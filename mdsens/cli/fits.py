@@ -41,13 +41,20 @@ def fit(
 
     configure_jax()
     from mdsens.cli.fit_tables import print_fit
+    from mdsens.errors import NotConverged
+    from mdsens.fit_record import FitRecord
     from mdsens.fits.job import prepare
     from mdsens.fits.run import run
 
     target = output or Path(f"{fit_toml.stem}.h5")
     job = prepare(fit_toml, overrides or ())
-    with progress_bars() as progress:
-        record = run(job, target, restart=restart, parameters=parameters, progress=progress)
+    try:
+        with progress_bars() as progress:
+            record = run(job, target, restart=restart, parameters=parameters, progress=progress)
+    except NotConverged as error:
+        if isinstance(error.result, FitRecord):
+            print_fit(error.result)
+        raise
     print_fit(record)
     typer.echo(f"written to {target}" + (f" and {parameters}" if parameters else ""))
 

@@ -54,7 +54,9 @@ class FactoredSolve(Certified):
 
     def __call__(self, matvec: Any, b: jax.Array) -> jax.Array:
         x, good = refined(self.apply, self.projector, matvec, b, self.scale)
-        return jnp.where(self.sound & good, x, jnp.nan)
+        # Where nothing can move, what the projector leaves is rounding.
+        x = jnp.where(self.projector.empty, 0.0, x)
+        return jnp.where(self.sound & (good | self.projector.empty), x, jnp.nan)
 
     def apply(self, b: jax.Array) -> jax.Array:
         """One unrefined solve."""
@@ -127,7 +129,7 @@ def _regular(solve: FactoredSolve) -> jax.Array:
     v = jax.lax.fori_loop(0, 3, again, solve.projector(jnp.cos(1.0 + jnp.arange(n) ** 2)))
     lowest = 1.0 / jnp.linalg.norm(solve.apply(v))
     # Nothing left to move is nothing to go wrong.
-    return (lowest > _CUTOFF * solve.scale) | ~jnp.any(solve.projector.mask > 0.0)
+    return (lowest > _CUTOFF * solve.scale) | solve.projector.empty
 
 
 def differentiable(

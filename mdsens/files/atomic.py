@@ -10,7 +10,7 @@ import errno
 import os
 import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -84,6 +84,12 @@ def check_writable(path: str | Path) -> None:
         raise _failure(Path(path), error) from error
     finally:
         _discard(temporary)
+
+
+def check_apart(path: str | Path, others: Iterable[Path]) -> None:
+    """Raise OutputError if `path` is one of the files that a run reads or writes otherwise."""
+    if any(os.path.realpath(path) == os.path.realpath(other) for other in others):
+        raise OutputError(f"{path}: output: a file that this run needs; choose another name")
 
 
 def discard_temporaries() -> None:

@@ -6,16 +6,17 @@ A fit that is run again goes the same way over them, bit by bit, and on where th
 from __future__ import annotations
 
 import json
-import shutil
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mdsens.errors import InputError
+from mdsens.errors import InputError, OutputError
 from mdsens.files.atomic import write_bytes
 from mdsens.fitting import Evaluation
 
@@ -27,12 +28,17 @@ class Checkpoint:
 
     Raises:
         InputError: the folder belongs to another fit.
+        OutputError: a file has its name.
     """
 
     def __init__(self, folder: Path, identity: str, targets: int):
         self._folder, self._identity, self._targets = folder, identity, targets
         self._counts: dict[int, int] = {}
-        if any(folder.glob("*.npz")) and self._known() != identity:
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(
+                f"{folder}: output: evaluations are kept in a folder of this name; remove the file"
+            )
+        if any(_kept(folder)) and self._known() != identity:
             raise InputError(
                 f"{folder}: evaluations of another fit, or of this one before its files changed; "
                 "use --restart to remove them"
@@ -41,7 +47,7 @@ class Checkpoint:
     def history(self) -> Mapping[int, Sequence[Evaluation]]:
         """All evaluations by number of the start, as far as they are whole."""
         found: dict[int, list[Evaluation]] = {}
-        for path in sorted(self._folder.glob("*.npz")):
+        for path in sorted(_kept(self._folder)):
             start, number = map(int, path.stem.split("-"))
             rows = found.setdefault(start, [])
             evaluation = _read(path, self._targets) if number == len(rows) else None
@@ -67,8 +73,15 @@ class Checkpoint:
 
 
 def remove(folder: Path) -> None:
-    """The end of a checkpoint."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """The end of a checkpoint; what somebody else keeps in the folder stays."""
+    with suppress(OSError):
+        for path in (*_kept(folder), folder / _IDENTITY):
+            path.unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def _kept(folder: Path) -> list[Path]:
+    return [p for p in folder.glob("*.npz") if re.fullmatch(r"\d{4,}-\d{5,}", p.stem)]
 
 
 def _bytes(e: Evaluation) -> bytes:

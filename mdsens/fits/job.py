@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,9 @@ from mdsens.fits.builders import Files, targets_of
 from mdsens.fits.spec import FitSpec, FreeTable, load
 from mdsens.fitting import (
     ENERGY_SHIFT,
+    LOSSES,
     MANY,
+    OPTIMIZERS,
     Fit,
     Free,
     Labelled,
@@ -24,6 +27,7 @@ from mdsens.fitting import (
     fit,
     space,
 )
+from mdsens.io.toml import check_name
 from mdsens.parameters import Table, resolve
 from mdsens.potentials import Potential
 from mdsens.system import System
@@ -36,6 +40,7 @@ class FitJob:
     Attributes:
         spec: the checked input.
         potential, params, targets, validation, free: what `mdsens.fit` takes.
+        inputs: all files it was read from.
         elements: a system with one particle of each species.
         identity: a hash of all that determines the result.
     """
@@ -44,8 +49,9 @@ class FitJob:
     potential: Potential
     params: Mapping[str, Any]
     targets: tuple[Target, ...]
-    validation: Target | None
+    validation: tuple[Target, ...]
     free: Mapping[str, Free | Tied]
+    inputs: tuple[Path, ...]
     elements: System
     identity: str
 
@@ -60,6 +66,8 @@ def prepare(path: Any, overrides: Sequence[str] = ()) -> FitJob:
     table = spec.tables.potential
     files = Files(spec)
     try:
+        check_name("fit.optimizer", spec.tables.fit.optimizer, OPTIMIZERS)
+        check_name("fit.loss", spec.tables.fit.loss, LOSSES)
         targets = targets_of(spec, files)
         elements = _one_of_each(files.systems)
         file = None if table.file is None else spec.file(table.file)
@@ -72,14 +80,17 @@ def prepare(path: Any, overrides: Sequence[str] = ()) -> FitJob:
         if spec.tables.fit.energy_shift:
             names = elements.type_names
             params[ENERGY_SHIFT] = Table(np.zeros(len(names)), names)
-            free[ENERGY_SHIFT] = Free()
+            free |= {f"{ENERGY_SHIFT}[{name}]": Free() for name in _told_apart(targets, names)}
         if spec.tables.fit.ensemble:
             _check_ensemble(spec.tables.fit.ensemble, space(params, free).size)
     except InputError as error:
         raise (
             error if str(error).startswith(str(path)) else InputError(f"{path}: {error}")
         ) from None
-    return FitJob(spec, potential, params, targets, held, free, elements, _identity(spec, files))
+    inputs = (spec.path, *(spec.file(name) for name in files.names))
+    return FitJob(
+        spec, potential, params, targets, held, free, inputs, elements, _identity(spec, files)
+    )
 
 
 def perform(job: FitJob, **options: Any) -> Fit:
@@ -93,11 +104,9 @@ def perform(job: FitJob, **options: Any) -> Fit:
     )  # fmt: skip
 
 
-def _rule(how: bool | FreeTable) -> Free | Tied:
-    if isinstance(how, bool):
-        return Free()
+def _rule(how: FreeTable) -> Free | Tied:
     if how.tied is not None:
-        return Tied(how.tied, how.factor)
+        return Tied(how.tied, 1.0 if how.factor is None else how.factor)
     prior = None if how.prior is None else (how.prior[0], how.prior[1])
     lower = -np.inf if how.lower is None else how.lower
     upper = np.inf if how.upper is None else how.upper
@@ -110,6 +119,19 @@ def _check_ensemble(count: int, free: int) -> None:
             f"fit.ensemble: {count} sets cannot be drawn of {free} free parameters, as error bars are "
             f"known of up to {MANY}; leave it out, or free fewer"
         )
+
+
+def _told_apart(targets: Sequence[Target], names: tuple[str, ...]) -> list[str]:
+    """The species whose shifts energies tell. Where all compositions are alike (Ar2Kr2, Ar4Kr4), some
+    carry the shift of others, which stays zero: the energies are the same."""
+    shares = [t.shares(names) for t in targets if isinstance(t, Labelled)]
+    found: list[int] = []
+    if shares:
+        composition = np.concatenate(shares)
+        for k in range(len(names)):
+            if np.linalg.matrix_rank(composition[:, [*found, k]]) > len(found):
+                found.append(k)
+    return [names[k] for k in found]
 
 
 def _one_of_each(systems: Sequence[System]) -> System:
@@ -134,14 +156,12 @@ def _one_of_each(systems: Sequence[System]) -> System:
 
 def _split(
     targets: Sequence[Target], share: float, seed: int
-) -> tuple[tuple[Target, ...], Target | None]:
-    """The targets less a share of each labelled set, and that share."""
-    if share == 0.0:
-        return tuple(targets), None
+) -> tuple[tuple[Target, ...], tuple[Target, ...]]:
+    """The targets less a share of each labelled set, and these shares."""
     kept: list[Target] = []
-    systems, data, like = [], [], None
+    held: list[Target] = []
     for target in targets:
-        if not isinstance(target, Labelled):
+        if share == 0.0 or not isinstance(target, Labelled):
             kept.append(target)
             continue
         count = len(target.systems)
@@ -152,12 +172,9 @@ def _split(
                 "change the share"
             )
         order = np.random.default_rng(seed).permutation(count)
-        held, like = target.part("validation", sorted(order[:out])), target
-        systems += held.systems
-        data += held.data
+        held.append(target.part(target.name, sorted(order[:out])))
         kept.append(target.part(target.name, sorted(order[out:])))
-    assert like is not None
-    return tuple(kept), Labelled("validation", systems, data, like.energy, like.forces, like.stress)
+    return tuple(kept), tuple(held)
 
 
 def _identity(spec: FitSpec, files: Files) -> str:

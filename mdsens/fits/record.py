@@ -29,7 +29,8 @@ def record_of(job: FitJob, fit: Fit, drawn: np.ndarray, seconds: float) -> FitRe
     freedom = len(fit.best.residuals) - fit.space.size if known is None else known.freedom
     facts = {
         "chi2": fit.best.chi2, "chi2_start": fit.first.chi2, "freedom": freedom,
-        "inflation": np.nan if known is None else known.inflation, "why": fit.why, "chosen": fit.chosen,
+        "inflation": np.nan if known is None else known.inflation, "why": fit.why,
+        "bounds": ", ".join(fit.on_bounds), "chosen": fit.chosen,
         "failed": "; ".join(f"{name}: {why}" for name, why in fit.best.failures.items()),
     }  # fmt: skip
     history = tuple(
@@ -64,7 +65,8 @@ def _target_records(fit: Fit) -> Iterator[TargetRecord]:
     for target, rows in zip(fit.targets, rows_of(fit.targets), strict=True):
         bars = np.full(len(target.wanted), np.nan)
         if fit.posterior is not None:
-            bars = fit.posterior.deviations(fit.posterior.jacobian[rows]) * target.sigma
+            assert fit.best.jacobian is not None
+            bars = fit.posterior.deviations(fit.best.jacobian[rows]) * target.sigma
         if isinstance(target, Labelled):
             labels = tuple(KINDS[k] for k in target.kinds)
             reduced = target.systems[0].units == "reduced"

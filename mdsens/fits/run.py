@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from mdsens.errors import InputError, NotConverged
+from mdsens.errors import InputError, MdsensError, NotConverged
 from mdsens.files import atomic
 from mdsens.fit_record import FitRecord, not_told
 from mdsens.fits.checkpoint import Checkpoint, remove
 from mdsens.fits.job import FitJob, perform
 from mdsens.fits.record import ensemble_of, record_of
+from mdsens.fitting import Fit
 from mdsens.io.fits import write_fit
-from mdsens.io.parameters import write_parameters
+from mdsens.io.parameters import check_parameters, write_parameters
 
 Progress = Callable[[str, float, float | None, str], None]
 
@@ -40,12 +42,14 @@ def run(
         OutputError, DerivativeUndefined: as `mdsens.fit`, and of the files.
     """
     begun = time.perf_counter()
-    atomic.check_writable(output)
+    _check_outputs(job, output, parameters)
     folder = output.with_name(f"{output.stem}.evaluations")
     if restart:
         remove(folder)
     checkpoint = Checkpoint(folder, job.identity, len(job.targets))
-    found = perform(job, history=checkpoint.history(), record=checkpoint.record, progress=progress)
+    found = _performed(
+        job, history=checkpoint.history(), record=checkpoint.record, progress=progress
+    )
     drawn = ensemble_of(job, found)
     record = record_of(job, found, drawn, time.perf_counter() - begun)
     write_fit(record, output)
@@ -65,3 +69,24 @@ def run(
             f"record is in {output}"
         )
     return record
+
+
+def _check_outputs(job: FitJob, output: Path, parameters: Path | None) -> None:
+    """Raise before anything is fitted where one of the files could not be written at the end."""
+    atomic.check_apart(output, job.inputs)
+    atomic.check_writable(output)
+    if parameters is not None:
+        atomic.check_apart(parameters, [*job.inputs, output])
+        try:
+            check_parameters(job.potential, job.elements)
+        except InputError as error:
+            raise InputError(f"{job.spec.path}: {error}") from None
+        atomic.check_writable(parameters)
+
+
+def _performed(job: FitJob, **options: Any) -> Fit:
+    """The fit; its errors begin with the file's name."""
+    try:
+        return perform(job, **options)
+    except MdsensError as error:
+        raise type(error)(f"{job.spec.path}: {error}") from error

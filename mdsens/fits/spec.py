@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from mdsens.catalogue import CELL_MODES, CURVES, FIT_STEPS, POTENTIALS
 from mdsens.errors import InputError
@@ -34,7 +34,17 @@ class FreeTable(TomlTable):
     transform: Literal["linear", "log"] = "linear"
     prior: list[float] | None = None
     tied: str | None = None
-    factor: float = 1.0
+    factor: float | None = None
+
+
+def _without_rules(value: Any) -> Any:
+    if value is False:
+        raise ValueError
+    return {} if value is True else value
+
+
+# `true` is a table without rules.
+Rule = Annotated[FreeTable, BeforeValidator(_without_rules)]
 
 
 class FitTable(TomlTable):
@@ -155,7 +165,7 @@ class FitTables(TomlTable):
     """All of a FIT.toml."""
 
     potential: PotentialTable = Field(description='add [potential] with kind = "..."')
-    free: dict[str, bool | FreeTable] = Field(description="add [free] with what may change")
+    free: dict[str, Rule] = Field(description="add [free] with what may change")
     fit: FitTable = FitTable()
     data: list[DataTable] = Field(default=[])
     crystal: list[CrystalTable] = Field(default=[])
@@ -219,10 +229,7 @@ def _check(tables: FitTables) -> None:
     names = [p.name for p in active_parameters(tables.potential.entry, tables.potential.options)]
     for key, how in tables.free.items():
         check_name("free", key.partition("[")[0], names)
-        if how is False:
-            raise InputError(f"free.{key}: false; leave it out")
-        if isinstance(how, FreeTable) and how.prior is not None and len(how.prior) != 2:
-            raise InputError(f"free.{key}.prior: has to be [mean, deviation]")
+        _check_rule(f"free.{key}", how)
     for where, cell in (
         *((f"crystal.{k}", t.cell) for k, t in enumerate(tables.crystal)),
         *((f"defect.{k}", t.cell) for k, t in enumerate(tables.defect)),
@@ -249,6 +256,20 @@ def _check(tables: FitTables) -> None:
             "fit.validation: a share of the data, but there are no [[data]]; leave it out"
         )
     _check_unique(tables)
+
+
+def _check_rule(where: str, how: FreeTable) -> None:
+    if how.prior is not None and len(how.prior) != 2:
+        raise InputError(f"{where}.prior: has to be [mean, deviation]")
+    if how.tied is None:
+        if how.factor is not None:
+            raise InputError(f"{where}.factor: of nothing; say what it is tied to, or leave it out")
+        return
+    more = sorted(how.model_fields_set - {"tied", "factor"})
+    if more:
+        raise InputError(
+            f"{where}.{more[0]}: a tied parameter has no rule of its own; give it to {how.tied}"
+        )
 
 
 def _check_unique(tables: FitTables) -> None:

@@ -24,6 +24,8 @@ Progress = Callable[[str, float, float | None, str], None]
 
 # Points around the start that are asked for what the start does not tell, within so many `spread`.
 _AROUND, _RINGS = 16, (1.0, 2.0)
+# Descents come this near to a bound that holds them, in u.
+_ON_BOUND = 1e-4
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,14 @@ class Fit:
         assert run is not None
         return run.why
 
+    @property
+    def on_bounds(self) -> tuple[str, ...]:
+        """Free parameters that would go on if their bounds let them."""
+        lower, upper = self.space.bounds()
+        u, down = self.best.u, self.best.gradient > 0.0
+        held = np.where(down, u - lower, upper - u) < _ON_BOUND
+        return tuple(np.array(self.space.labels)[held & (self.best.gradient != 0.0)])
+
     def values(self, at: Evaluation) -> dict[str, np.ndarray]:
         """What each target said at an evaluation of this fit, (m,) by name."""
         return {
@@ -121,7 +131,7 @@ def fit(
     starts: int = 1,
     spread: float = 0.2,
     seed: int = 0,
-    validation: Target | None = None,
+    validation: Sequence[Target] = (),
     patience: int = 10,
     history: Mapping[int, Sequence[Evaluation]] | None = None,
     record: Callable[[int, Evaluation], None] | None = None,
@@ -140,7 +150,7 @@ def fit(
         loss: "linear" (chi^2), "soft_l1", "huber", "cauchy".
         max_iterations, tolerance, learning_rate: see `mdsens.fitting.Descent`.
         starts: the one given, and more within `spread` of it in u (relative), drawn by `seed`.
-        validation: held out; the best step is the one that meets it best, and a descent ends after
+        validation: targets held out; the best step is the one that meets it best, and a descent ends after
             `patience` steps without a better one.
         history, record: evaluations of an interrupted run by the number of the start, and what is
             called with new ones; with the same history a fit goes the same way, bit by bit.
@@ -192,7 +202,7 @@ def fit(
     best = run.best
     return Fit(
         potential, where, tuple(targets), where.params(best.u), first, best,
-        posterior(where, best), tuple(runs), chosen,
+        posterior(where, best, loss), tuple(runs), chosen,
     )  # fmt: skip
 
 
@@ -207,7 +217,7 @@ class _Watch:
         self,
         problem: Problem,
         how: Descent,
-        held: Target | None,
+        held: Sequence[Target],
         patience: int,
         tell: Callable[[int, float], None],
     ):
@@ -231,21 +241,23 @@ class _Watch:
         self._last = at.u.tobytes()
         self._steps.append(Step(at.chi2, at.loss, self._validation(at), at.failures))
         self._tell(len(self._steps), at.chi2)
-        scores = [s.validation if self._held is not None else s.loss for s in self._steps]
+        scores = [s.validation if self._held else s.loss for s in self._steps]
         if scores[-1] == min(scores):
             self._best = at
-        if self._held is not None and len(scores) - 1 - int(np.argmin(scores)) >= self._patience:
+        if self._held and len(scores) - 1 - int(np.argmin(scores)) >= self._patience:
             raise Stop("")
 
     def _validation(self, at: Evaluation) -> float:
-        if self._held is None:
+        if not self._held:
             return np.nan
-        try:
-            values = self._held.values(self._problem.potential, self._problem.space, at.u)
-        except MdsensError:
-            return np.inf
-        r = residuals(self._held, values)
-        return float(r @ r)
+        chi2 = 0.0
+        for target in self._held:
+            try:
+                values = target.values(self._problem.potential, self._problem.space, at.u)
+            except MdsensError:
+                return np.inf
+            chi2 += float(np.sum(residuals(target, values) ** 2))
+        return chi2
 
 
 def _score(run: Run) -> float:

@@ -174,6 +174,10 @@ class Labelled(Target):
         (gradient,) = pull(total)
         return values, np.asarray(gradient), ()
 
+    def shares(self, species: Sequence[str]) -> np.ndarray:
+        """(E, species) of each energy: what part of its structure each of them is."""
+        return self._share(species).T[self._rows.structure[self._rows.kind == 0]]
+
     def part(self, name: str, places: Sequence[int]) -> Labelled:
         """Some of the structures."""
         return Labelled(

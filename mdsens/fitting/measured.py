@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.spatial import KDTree
 
-from mdsens.errors import NotConverged
+from mdsens.derivatives import sensitivity
+from mdsens.errors import DerivativeUndefined, NotConverged
 from mdsens.fitting.space import Space
 from mdsens.fitting.targets import Outcome, of_potential
 from mdsens.fitting.wanted import Properties, Wanted
@@ -72,7 +75,12 @@ class Measured(Properties):
         slope = jax.jacfwd if len(u) <= _BACKWARD * len(self.readings) else jax.jacrev
         jacobian, (found, places) = slope(values, has_aux=True)(jnp.asarray(u))
         memory = tuple(np.asarray(x) for place in places for x in place)
-        outcome = self.outcome(found, jacobian, memory)
+        try:
+            outcome = self.outcome(found, jacobian, memory)
+        except NotConverged:
+            params = restricted(of_potential(space.params(u)), present)
+            _check_stable(self.name, potential, params, _resumed(self.systems, memory))
+            raise
         if self.watched:
             _check_basins(self.name, self.systems, memory)
         return outcome
@@ -86,6 +94,15 @@ def _resumed(systems: Sequence[System], memory: tuple[np.ndarray, ...]) -> list[
         for k, system in enumerate(systems[:known])
     ]
     return [*moved, *systems[known:]]
+
+
+def _check_stable(name: str, potential: Potential, params: Any, systems: Sequence[System]) -> None:
+    """Raise DerivativeUndefined where a state, in its cell, is no stable minimum."""
+    for system in systems:
+        try:
+            sensitivity(potential, params, system, observables=["energy"], wrt=[])
+        except DerivativeUndefined as error:
+            raise DerivativeUndefined(f"{name}: {system.source}: {error}") from None
 
 
 def _check_basins(name: str, systems: Sequence[System], memory: tuple[np.ndarray, ...]) -> None:
@@ -116,10 +133,12 @@ def _check_basins(name: str, systems: Sequence[System], memory: tuple[np.ndarray
 
 
 def _spacing(system: System) -> float:
-    """The distance of particles if they were spread out evenly."""
-    positions = np.asarray(system.positions)
-    if all(system.pbc):
-        size = abs(np.linalg.det(np.asarray(system.cell)))
-    else:
-        size = float(np.prod(np.maximum(np.ptp(positions, axis=0), 1e-12)))
-    return max((size / system.n_particles) ** (1.0 / system.dimension), 1e-12)
+    """The mean distance of a particle from its nearest one, images in cells next to its own among these;
+    infinite for one particle alone."""
+    cell = np.asarray(system.cell)
+    places = np.asarray(system.positions) @ np.linalg.inv(cell)
+    places = np.where(system.pbc, places % 1.0, places)
+    images = np.array(list(product(*((-1, 0, 1) if p else (0,) for p in system.pbc))))
+    everyone = (places + images[:, None]).reshape(-1, len(cell)) @ cell
+    near, _ = KDTree(everyone).query(places @ cell, k=2)
+    return float(near[:, 1].mean())

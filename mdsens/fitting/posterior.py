@@ -5,7 +5,8 @@
 at the best fit, J the derivatives of all m residuals by the k free numbers u. s^2 > 1 says that the
 potential cannot meet its targets within their deviations; the bars grow accordingly. A property with
 derivatives G by u has the variance G C G^T. What the targets do not tell where the fit ended has infinite
-bars, and k counts the combinations that they tell.
+bars, and k counts the combinations that they tell. With a robust loss J^T J is weighted by rho'(r^2), and
+s^2 is that of an M-estimate (`mdsens.fitting.losses`): outliers do not widen the bars.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from mdsens.errors import InputError, MdsensError
 from mdsens.fit_record import not_told
+from mdsens.fitting.losses import inflation_of, weights_of
 from mdsens.fitting.null_space import null_space, told
 from mdsens.fitting.problem import Evaluation
 from mdsens.fitting.space import Space
@@ -34,7 +36,7 @@ class Posterior:
     Attributes:
         space: what u stands for.
         u: (k,) the best fit.
-        jacobian: (m, k) of all residuals.
+        jacobian: (m, k) of all residuals, each by the root of its weight.
         freedom: m - k.
         inflation: s^2; at least 1.
     """
@@ -106,13 +108,14 @@ class Posterior:
         return np.clip(self.u + (normal * deviations) @ directions, *self.space.bounds())
 
 
-def posterior(space: Space, at: Evaluation) -> Posterior | None:
+def posterior(space: Space, at: Evaluation, loss: str = "linear") -> Posterior | None:
     """From the residuals at the best fit; None without their derivatives."""
     if at.jacobian is None:
         return None
-    freedom = len(at.residuals) - space.size + len(null_space(at.jacobian)[0])
-    inflation = max(1.0, at.chi2 / freedom) if freedom > 0 else 1.0
-    return Posterior(space, at.u, at.jacobian, freedom, inflation)
+    weighted = np.sqrt(weights_of(at.residuals, loss))[:, None] * at.jacobian
+    freedom = len(at.residuals) - space.size + len(null_space(weighted)[0])
+    inflation = inflation_of(at.residuals, freedom, loss) if freedom > 0 else 1.0
+    return Posterior(space, at.u, weighted, freedom, float(np.maximum(1.0, inflation)))
 
 
 def sampled(

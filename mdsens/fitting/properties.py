@@ -10,18 +10,20 @@ barrier(...)    energy of a saddle above a minimum
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
 
 from mdsens import observables
 from mdsens.catalogue import FIT_STEPS
-from mdsens.crystals import formation, surface_energy
+from mdsens.crystals import Formation, formation, surface_energy
 from mdsens.equilibrium import relax, saddle
 from mdsens.fitting.measured import Measured
 from mdsens.fitting.readings import Reading, read_all
 from mdsens.fitting.wanted import Wanted
 from mdsens.potentials import Potential
+from mdsens.state import Configuration
 from mdsens.system import System
 
 # The factor by which a volume may change on the way. Where it ends it may be half of that, see
@@ -82,10 +84,16 @@ def defect(
         found = formation(potential, params, start, bulk, cell=cell, **_bounded(max_steps, options))
         both = [(energy, found.energy), (volume, found.volume)]
         values = jnp.stack([value for want, value in both if want is not None])
-        # In a cell that was freed the defect's is no multiple of the bulk's any more.
-        return values, (found.bulk, found.defect) if cell == "fixed" else (found.bulk,)
+        return values, (found.bulk, _held(found, start, bulk))
 
     return Measured(name, (bulk, system), measure, wanted)
+
+
+def _held(found: Formation, start: System, bulk: System) -> Configuration:
+    """The defect in the multiple of the bulk's cell from which its own was freed, to begin with again."""
+    cell = start.cell @ jnp.linalg.solve(jnp.asarray(bulk.cell), found.bulk.cell)
+    strain = jnp.linalg.solve(found.defect.cell, cell)
+    return replace(found.defect, positions=found.defect.positions @ strain, cell=cell)
 
 
 def surface(

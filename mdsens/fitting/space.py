@@ -148,7 +148,7 @@ def space(params: Any, free: Mapping[str, Free | Tied]) -> Space:
     """The space of the parameters named in `free`.
 
     Names are those of the parameters (with a dot where they are nested), "A" for all entries of a
-    table, "A[Si-Si-Si]" or "w[3]" for one.
+    table but those that have a rule of their own, "A[Si-Si-Si]" or "w[3]" for one.
 
     Raises:
         InputError: an unknown name or transform, a start outside its bounds, a tie to a tied
@@ -171,7 +171,10 @@ def space(params: Any, free: Mapping[str, Free | Tied]) -> Space:
                 )
             ties += [(a, b, how.factor) for (a, _), (b, _) in zip(found, sources, strict=True)]
         else:
-            places |= {place: (label, how) for place, label in found}
+            # What is said of an entry counts more than what is said of all.
+            places |= {
+                p: (label, how) for p, label in found if name.endswith("]") or p not in places
+            }
     _check_ties(
         places, ties, {place: label for n in names for place, label in _all(n, names, arrays)}
     )

@@ -31,13 +31,7 @@ def write_parameters(potential: Any, params: Any, system: System, path: str | Pa
         InputError: the potential has no file format, or the units are reduced.
         OutputError: the file cannot be written.
     """
-    entry: PotentialEntry | None = getattr(potential, "entry", None)
-    if entry is None or entry.file is None:
-        raise InputError(
-            f"{potential.kind}: LAMMPS has no file of parameters for it; write a pair_coeff line"
-        )
-    if system.units != "metal":
-        raise InputError(f"{system.source}: units {system.units}; files are in metal units only")
+    entry = check_parameters(potential, system)
     path, names = Path(path), system.type_names
     comment = f"{entry.kind}, written by mdsens"
     if entry.file == "setfl":
@@ -45,6 +39,18 @@ def write_parameters(potential: Any, params: Any, system: System, path: str | Pa
         return
     values = {p.name: _by_key(params[p.name]) for p in entry.parameters}
     write_triples(path, values, names, comment)
+
+
+def check_parameters(potential: Any, system: System) -> PotentialEntry:
+    """What is known of the potential; InputError where `write_parameters` has no format for it."""
+    entry: PotentialEntry | None = getattr(potential, "entry", None)
+    if entry is None or entry.file is None:
+        raise InputError(
+            f"{potential.kind}: LAMMPS has no file of parameters for it; write a pair_coeff line"
+        )
+    if system.units != "metal":
+        raise InputError(f"{system.source}: units {system.units}; files are in metal units only")
+    return entry
 
 
 def _setfl(params: Mapping[str, Any], names: tuple[str, ...], comment: str) -> Setfl:

@@ -38,6 +38,11 @@ class Projector:
         """n, removed degrees of freedom included."""
         return self.mask.shape[0]
 
+    @property
+    def empty(self) -> jax.Array:
+        """Whether nothing is left to move, as of one particle in a periodic cell."""
+        return jnp.sum(self.mask > 0.0) - jnp.sum(self.basis**2) < 0.5
+
     @staticmethod
     def identity(n: int) -> Projector:
         """The projector that removes nothing."""

@@ -65,6 +65,11 @@ def end(record: FitRecord) -> str:
         f"chi^2 {facts['chi2']:.6g} (start {facts['chi2_start']:.6g}) of "
         f"{facts['freedom']} degrees of freedom; {why}"
     )
+    held_out = record.history[facts["chosen"]]["validation"]
+    if np.isfinite(held_out).any():
+        told += f"\nchi^2 of held-out data {np.nanmin(held_out):.6g} (start {held_out[0]:.6g})"
+    if facts.get("bounds"):
+        told += f"\non a bound: {facts['bounds']}; bars take no notice of bounds"
     if facts["failed"]:
         told += f"\nnot evaluated at the end: {facts['failed']}"
     if record.untold:

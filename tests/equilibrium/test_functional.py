@@ -84,6 +84,20 @@ def test_second_derivatives_of_all_four_nestings():
             np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6 * abs(expected).max())
 
 
+def test_one_particle_in_a_fixed_cell_has_derivatives():
+    """Nothing can move, and the pressure answers to the diameter all the same."""
+    system = make([[0.2, 0.1, 0.3]], np.eye(3), (True,) * 3)
+
+    def pressure(diameter):
+        params = {"epsilon": jnp.ones(()), "alpha": jnp.asarray(2.0), "diameter": diameter}
+        return ms.pressure(POTENTIAL, params, ms.relax(POTENTIAL, params, system))
+
+    # Six neighbours at a distance of one, three pairs: p = -dE/dV = (1 - 1/D) / D.
+    exact = -1.0 / 1.2**2 + 2.0 / 1.2**3
+    for slope in (jax.grad(pressure), jax.jit(jax.grad(pressure)), jax.jacfwd(pressure)):
+        assert float(slope(jnp.asarray(1.2))) == pytest.approx(exact, rel=1e-12)
+
+
 def test_vmap_over_starts_equals_a_loop():
     system, params = packing()
     rng = np.random.default_rng(0)

@@ -92,7 +92,13 @@ def test_the_example(mdsens, repository, tmp_path):
 def test_not_converged_is_exit_3_with_a_record(mdsens, fit_toml, tmp_path):
     told = mdsens("fit", fit_toml, "--set", "fit.max_iterations=1")
     assert told.code == 3 and "not converged within 1 steps" in told.err
+    assert "degrees of freedom; stopped: not converged" in told.out
     assert read_fit(tmp_path / "fit.h5").facts["why"]
+
+
+def test_a_parameter_on_its_bound_is_named(mdsens, fit_toml):
+    told = mdsens("fit", fit_toml, "--set", "free.sigma={upper=3.35}")
+    assert told.code == 0 and "on a bound: sigma" in told.out
 
 
 def test_validation_and_several_starts(mdsens, fit_toml, tmp_path):
@@ -100,6 +106,7 @@ def test_validation_and_several_starts(mdsens, fit_toml, tmp_path):
     told = mdsens("fit", fit_toml, "--set", "fit.validation=0.3", "--set", "fit.starts=3")
     assert told.code == 0, told.err
     record = read_fit(tmp_path / "fit.h5")
+    assert "chi^2 of held-out data" in told.out
     assert len(record.history) == 3 and np.isfinite(record.history[0]["validation"]).all()
     assert record.targets[0].labels.count("energy") == 4
     np.testing.assert_allclose(record.free["value"], [0.0104, 3.4], rtol=1e-6)
@@ -190,6 +197,91 @@ def test_an_ensemble_of_more_parameters_than_have_bars_is_refused(
     monkeypatch.setattr("mdsens.fits.job.MANY", 1)
     told = refused(2, "fit", fit_toml, "--set", "fit.ensemble=5")
     assert "fit.ensemble: 5 sets cannot be drawn of 2 free parameters" in told
+
+
+def test_each_set_is_held_out_with_its_own_deviations(fit_toml, tmp_path):
+    write(tmp_path / "md.extxyz", frames(5))
+    more = '[[data]]\nname = "other"\nfile = "md.extxyz"\nenergy = 0.5\n'
+    (tmp_path / "fit.toml").write_text(f"{FIT}\n{more}[fit]\nvalidation = 0.4\n")
+    held = prepare(tmp_path / "fit.toml").validation
+    assert [(t.name, t.energy, t.forces) for t in held] == [
+        ("md", 1e-3, 0.01),
+        ("other", 0.5, np.inf),
+    ]
+    assert [len(t.systems) for t in held] == [2, 2]
+
+
+def test_energies_shift_by_what_their_compositions_tell(mdsens, fit_toml, tmp_path):
+    """All frames are Ar2Kr2: one number; and xenon has no energies at all."""
+    data, other = frames(3), bulk("Xe", "fcc", 5.2)
+    for atoms in data:
+        atoms.symbols[2:] = "Kr"
+        atoms.calc.results["energy"] += 8.0
+    write(tmp_path / "md.extxyz", data)
+    write(tmp_path / "xe.extxyz", other)
+    crystal = (
+        '[fit]\nenergy_shift = true\n[[crystal]]\nstructure = "xe.extxyz"\ncell = "fixed"\n'
+        'want = [{property = "pressure", value = 0.0, sigma = 1e6, units = "GPa"}]\n'
+    )
+    (tmp_path / "fit.toml").write_text(f"{FIT}\n{crystal}")
+    told = mdsens("fit", fit_toml)
+    assert told.code == 0, told.err
+    record = read_fit(tmp_path / "fit.h5")
+    assert record.labels == ("epsilon", "sigma", "energy_shift[Ar]")
+    # Of every atom 2 eV, all of it carried by argon, which half of them are.
+    np.testing.assert_allclose(record.free["value"][2], 4.0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "rule, sentence",
+    [
+        (
+            '{tied = "sigma", factor = 0.003, lower = 0.5}',
+            "free.epsilon.lower: a tied parameter has no",
+        ),
+        ("{factor = 3.0}", "free.epsilon.factor: of nothing"),
+        ("{lowr = 3.0}", "free.epsilon.lowr: unknown key"),
+        ("{prior = [nan, 1.0]}", "free.epsilon.prior.0: nan is not finite"),
+        ("false", "free.epsilon: false is not allowed"),
+    ],
+)
+def test_rules_that_would_do_nothing_are_refused(refused, fit_toml, tmp_path, rule, sentence):
+    start = FIT.index("epsilon = {")
+    end = FIT.index("\n", start)
+    (tmp_path / "fit.toml").write_text(f"{FIT[:start]}epsilon = {rule}{FIT[end:]}")
+    assert sentence in refused(2, "fit", fit_toml)
+
+
+def test_files_of_others_are_left_alone(mdsens, refused, fit_toml, tmp_path):
+    notes = tmp_path / "fit.evaluations" / "notes.txt"
+    notes.parent.mkdir()
+    notes.write_text("precious")
+    assert mdsens("fit", fit_toml).code == 0
+    assert [p.name for p in notes.parent.iterdir()] == ["notes.txt"]
+    before = (tmp_path / "fit.toml").read_text()
+    for arguments in (("-o", "fit.toml"), ("-o", "md.extxyz"), ("-o", "x.h5", "-p", "fit.toml")):
+        assert "a file that this run needs" in refused(5, "fit", fit_toml, *arguments)
+    assert (tmp_path / "fit.toml").read_text() == before
+    (tmp_path / "a.evaluations").write_text("")
+    assert "a folder of this name" in refused(5, "fit", fit_toml, "-o", "a.h5")
+
+
+def test_a_file_that_cannot_be_written_is_told_before_anything_is_fitted(
+    refused, fit_toml, tmp_path
+):
+    assert "fit.toml: lennard_jones: LAMMPS has no file" in refused(
+        2, "fit", fit_toml, "-p", "Ar.lj"
+    )
+    assert not (tmp_path / "fit.h5").exists() and not (tmp_path / "fit.evaluations").exists()
+
+
+def test_what_fails_at_the_start_names_the_file(refused, fit_toml):
+    told = refused(2, "fit", fit_toml, "--set", "free.sigma={upper=3.0}")
+    assert "fit.toml: fit: sigma starts at" in told
+    for key in ("optimizer", "loss"):
+        assert f'fit.{key}: "newton" is not known' in refused(
+            2, "fit", fit_toml, "--set", f"fit.{key}=newton"
+        )
 
 
 CONTACTS = """

@@ -93,7 +93,7 @@ def test_a_network_corrects_silicon_and_its_lattice_constant():
     free = {"behler_parrinello.weights": Free()}
     learnt = fit(
         both, params, [data], free, optimizer="lbfgs", max_iterations=300, tolerance=1e-7,
-        validation=held, patience=50,
+        validation=[held], patience=50,
     )  # fmt: skip
     assert learnt.space.size > 300 and learnt.posterior is None
 

@@ -79,6 +79,25 @@ def test_bars_cover_as_they_should():
     assert np.all((share > 0.60) & (share < 0.82)), share
 
 
+@pytest.mark.parametrize(
+    "loss, outliers", [("huber", 0), ("soft_l1", 4), ("cauchy", 4), ("cauchy", 8)]
+)
+def test_bars_of_robust_losses_cover_with_outliers(loss, outliers):
+    """Numbers that are off by anything widen the bars by what is lost with them, not by how far they are."""
+    inside, bars = [], []
+    for seed in range(100):
+        target, rng = noisy(seed), np.random.default_rng(seed)
+        wanted = target.wanted.copy()
+        wanted[rng.permutation(40)[:outliers]] += 100.0 * rng.standard_normal(outliers)
+        found = fit(None, PARAMS, [line(MATRIX, wanted, SIGMA)], FREE, loss=loss)
+        off = np.abs(np.asarray(found.space.theta(found.best.u)) - TRUE)
+        inside.append(off < found.posterior.sigma)
+        bars.append(found.posterior.sigma)
+    assert 0.6 < np.mean(inside) < 0.82, np.mean(inside)
+    plain = fit(None, PARAMS, [noisy(0)], FREE).posterior.sigma
+    assert np.all(np.median(bars, axis=0) < 1.6 * plain)
+
+
 def test_draws_agree_with_bars():
     found = fit(None, PARAMS, [noisy(0)], FREE)
     other = line(2.0 * np.eye(3), np.zeros(3), np.ones(3))
@@ -126,6 +145,8 @@ def test_adam_goes_down_within_bounds():
     assert found.space.theta(found.best.u)[0] == pytest.approx(1.5)
     bounded = fit(None, PARAMS, [noisy(0)], free)
     np.testing.assert_allclose(found.best.chi2, bounded.best.chi2, rtol=1e-3)
+    assert found.on_bounds == bounded.on_bounds == ("a",)
+    assert fit(None, PARAMS, [noisy(0)], {**FREE, "a": Free(upper=9.0)}).on_bounds == ()
 
 
 def test_degenerate_combinations_are_named():
@@ -252,10 +273,14 @@ def test_several_starts_find_the_lower_of_two_minima():
 def test_held_out_data_stop_a_descent():
     held = line(MATRIX, MATRIX @ np.array([1.5, 0.0, 0.2]), SIGMA)
     found = fit(
-        None, PARAMS, [noisy(0)], FREE, validation=held, patience=3, optimizer="adam",
+        None, PARAMS, [noisy(0)], FREE, validation=[held], patience=3, optimizer="adam",
         learning_rate=0.05, max_iterations=500,
     )  # fmt: skip
+    twice = fit(
+        None, PARAMS, [noisy(0)], FREE, validation=[held, held], optimizer="adam", max_iterations=2
+    )
     run = found.runs[0]
+    np.testing.assert_allclose(twice.runs[0].steps[0].validation, 2.0 * run.steps[0].validation)
     scores = [s.validation for s in run.steps]
     assert len(scores) == int(np.argmin(scores)) + 4
     assert found.best is run.best and run.best.chi2 == run.steps[int(np.argmin(scores))].chi2

@@ -42,6 +42,14 @@ def test_single_entries_and_nested_names():
     assert space(PARAMS, {"net": Free()}).size == 4
 
 
+@pytest.mark.parametrize("first", ["epsilon", "epsilon[Kr-Kr]"])
+def test_the_rule_of_an_entry_counts_more_than_that_of_all(first):
+    free = {"epsilon": Free(), "epsilon[Kr-Kr]": Free(upper=5.0)}
+    s = space(PARAMS, {first: free.pop(first), **free})
+    upper = dict(zip(s.labels, s.upper, strict=True))
+    assert upper == {"epsilon[Ar-Ar]": np.inf, "epsilon[Ar-Kr]": np.inf, "epsilon[Kr-Kr]": 5.0}
+
+
 def test_ties_follow():
     s = space(PARAMS, {"epsilon[Ar-Ar]": Free(), "epsilon[Ar-Kr]": Tied("epsilon[Ar-Ar]", 1.5)})
     found = s.params(np.array([1.0]))["epsilon"].values

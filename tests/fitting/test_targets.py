@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import mdsens as ms
-from mdsens.errors import InputError, NotConverged
+from mdsens.errors import DerivativeUndefined, InputError, NotConverged
 from mdsens.fitting import (
     ENERGY_SHIFT,
     Free,
@@ -175,16 +175,50 @@ def test_vacancy():
     )
 
 
+def cluster(positions):
+    return make(positions, 30 * np.eye(3), (False,) * 3, ["Ar"] * len(positions), units="metal")
+
+
+@pytest.mark.parametrize("cell", ["isotropic", "full"])
+def test_a_vacancy_in_a_free_cell_goes_on_from_where_it_was(cell):
+    """The relaxed lattice is 3 % larger than the given one: neither cell stays as it was."""
+    target = defect(
+        "vacancy", fcc(2, vacancy=True), fcc(), energy=Wanted("E", 0.08, 0.001),
+        volume=Wanted("V", 0.0, 1.0), cell=cell,
+    )  # fmt: skip
+    s = space({**PURE, "sigma": np.asarray(3.6)}, FREE)
+    first = target.evaluate(POTENTIAL, s, np.zeros(2))
+    u = np.array([0.01, 0.02])
+    again = target.evaluate(POTENTIAL, s, u, first.memory)
+    np.testing.assert_allclose(again.values, target.evaluate(POTENTIAL, s, u).values, rtol=1e-8)
+
+
 def test_a_lost_basin_is_told():
-    """A strand of atoms that snaps: relaxed, it is no longer what was meant."""
-    system = make(
-        [[0, 0, 0], [0, 0, 6.0]], 30 * np.eye(3), (False,) * 3, ["Ar", "Ar"], units="metal"
-    )
+    """A strand of atoms that rolls up: relaxed, it is no longer what was meant."""
+    system = cluster([[0, 0, 0], [0, 0, 4.0], [1.0, 0, 8.0]])
     read = reading("distance", system, atoms=(0, 1))
-    target = crystal("dimer", system, [(read, Wanted("d", 3.8, 0.1))], cell="fixed")
+    target = crystal("strand", system, [(read, Wanted("d", 3.8, 0.1))], cell="fixed")
     s = space({**PURE, "cutoff": np.asarray(12.0)}, FREE)
     with pytest.raises(NotConverged, match="left its basin: particle"):
         target.evaluate(POTENTIAL, s, np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    "positions, pbc",
+    [
+        ([[0, 0, 0], [4.0, 0, 0]], (False,) * 3),
+        ([[0, 0, 0], [4.0, 0, 0], [2.0, 3.4, 0]], (False,) * 3),
+        ([[0, 0, 0], [4.0, 0, 0]], (True, False, False)),
+    ],
+)
+def test_flat_structures_have_a_basin(positions, pbc):
+    """Dimers and wires along an axis, a plane: their extent is nothing in some directions."""
+    system = make(positions, np.diag([7.8, 30, 30]), pbc, ["Ar"] * len(positions), units="metal")
+    target = crystal(
+        "flat", system, [(reading("energy_per_atom", system), Wanted("E", 0, 1))], cell="fixed"
+    )
+    s = space({**PURE, "cutoff": np.asarray(5.0)}, FREE)
+    assert target.evaluate(POTENTIAL, s, np.zeros(2)).values[0] < 0.0
 
 
 def test_a_crystal_may_grow_but_not_vanish():
@@ -201,6 +235,16 @@ def test_a_crystal_may_grow_but_not_vanish():
     # Far beyond that it is told on the way, before thousands of neighbours are listed.
     with pytest.raises(NotConverged, match="the cell runs away"):
         target.evaluate(POTENTIAL, s, np.array([-0.5]))
+
+
+def test_what_is_no_minimum_is_told_as_such():
+    """Simple cubic argon stays where it is, by symmetry, and is unstable."""
+    corners = 3.7 * np.array(list(np.ndindex(2, 2, 2)), float)
+    system = make(corners, 7.4 * np.eye(3), (True,) * 3, ["Ar"] * 8, units="metal")
+    read = (reading("volume_per_atom", system), Wanted("V", 50.0, 1.0))
+    target = crystal("cubic", system, [read], cell="isotropic")
+    with pytest.raises(DerivativeUndefined, match=r"cubic: .* negative modes"):
+        target.evaluate(POTENTIAL, space(PURE, FREE), np.zeros(2))
 
 
 def test_a_relaxation_has_a_bound():
