@@ -104,13 +104,18 @@ def run(
 
 @app.command()
 def check(run_toml: RunFile, overrides: Overrides = None) -> None:
-    """Validate a RUN.toml, fast.
+    """Validate a RUN.toml or a FIT.toml, fast.
 
-    Everything that can be known without computing is checked; `run` begins with the same checks.
+    Everything that can be known without computing is checked; `run` and `fit` begin with the same checks.
     """
     from mdsens import workflow
     from mdsens.cli import tables
+    from mdsens.fits.check import check as check_fit
+    from mdsens.fits.check import is_fit
 
+    if is_fit(run_toml):
+        typer.echo(check_fit(run_toml, overrides or ()))
+        return
     job = workflow.prepare(run_toml, overrides or ())
     tables.print_input(job.system, job.entry.kind, job.parameters)
     typer.echo(f"{run_toml} is fine")

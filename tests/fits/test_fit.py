@@ -232,6 +232,17 @@ def test_energies_shift_by_what_their_compositions_tell(mdsens, fit_toml, tmp_pa
     np.testing.assert_allclose(record.free["value"][2], 4.0, atol=1e-3)
 
 
+def test_check(mdsens, refused, fit_toml, tmp_path):
+    told = mdsens("check", fit_toml)
+    assert (told.code, told.out) == (0, "fit.toml is fine: 1 target, 2 of [free]\n")
+    assert "free.sigma.lowr: unknown key" in refused(
+        2, "check", fit_toml, "--set", "free.sigma={lowr=1}"
+    )
+    (tmp_path / "md.extxyz").unlink()
+    assert "md.extxyz: labelled structures: no such file" in refused(2, "check", fit_toml)
+    assert "md.extxyz" in refused(2, "fit", fit_toml)
+
+
 @pytest.mark.parametrize(
     "rule, sentence",
     [

@@ -56,8 +56,9 @@ def test_words_need_no_numerics(arguments, tmp_path):
 def test_check_needs_no_jax(repository, tmp_path):
     runs = sorted((repository / "systems").glob("*/run.toml"))
     assert runs
-    heavy, _ = loaded_by(command("check", str(runs[0])), ("jax", "jax_md"), tmp_path)
-    assert heavy == ""
+    for path in (runs[0], repository / "systems/silicon_bulk/fit.toml"):
+        heavy, _ = loaded_by(command("check", str(path)), ("jax", "jax_md"), tmp_path)
+        assert heavy == ""
 
 
 def test_every_public_name_exists():
