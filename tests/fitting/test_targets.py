@@ -245,9 +245,30 @@ def test_unreadable(name, arguments, sentence):
         reading(name, fcc(), **arguments)
 
 
+@pytest.mark.parametrize("pbc", [(False, False, False), (True, True, False)])
+def test_stresses_of_what_is_not_periodic_are_refused(pbc):
+    system = make(A0 * FCC, 9 * np.eye(3), pbc, ["Ar"] * 4, units="metal")
+    label = Labels(0.0, stress=np.zeros((3, 3)))
+    assert len(Labelled("x", [system], [label]).wanted) == 1
+    with pytest.raises(InputError, match="x: structure 1: stress: has no meaning"):
+        Labelled("x", [fcc(), system], [label, label], stress=0.1)
+
+
 def test_bad_labels():
     with pytest.raises(InputError, match="shape"):
         Labelled("x", [fcc()], [Labels(forces=np.zeros((3, 3)))]).wanted  # noqa: B018
+    forces = np.zeros((4, 3))
+    for kind, bad in (
+        ("energy", Labels(energy=np.nan, forces=forces)),
+        ("energy", Labels(energy=np.inf)),
+        ("force", Labels(0.0, forces + np.nan)),
+        ("stress", Labels(0.0, stress=np.full((3, 3), np.inf))),
+    ):
+        good = Labels(0.0, forces, np.zeros((3, 3)))
+        with pytest.raises(InputError, match=f"x: structure 1: {kind}: not finite"):
+            Labelled("x", [fcc(), fcc()], [good, bad], stress=1.0)
+    # What does not count may be missing.
+    Labelled("x", [fcc()], [Labels(np.nan, forces, np.full((3, 3), np.nan))], energy=np.inf)
     with pytest.raises(InputError, match="to compare with"):
         Labelled("x", [fcc()], [Labels(stress=np.zeros((3, 3)))])
     with pytest.raises(InputError, match="1 structures and 0 sets"):
