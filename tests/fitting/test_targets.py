@@ -227,6 +227,22 @@ def test_distances_and_angles():
     np.testing.assert_allclose(found.jacobian[:, 0], [side, 0.0], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("atoms", [(0, 1, 2), (3, 0, 1), (2, 1, 3)])
+@pytest.mark.parametrize("noise", [0.0, 1e-8])
+def test_of_equally_near_images_those_of_the_coordinates_count(atoms, noise):
+    """Neighbours in the cube of an fcc crystal are half a cell apart: several images are as near."""
+    rounded = A0 * FCC + noise * np.random.default_rng(0).uniform(-1, 1, (4, 3))
+    system = make(rounded, A0 * np.eye(3), (True,) * 3, ["Ar"] * 4, units="metal")
+    angle = reading("angle", system, atoms=atoms).quantity
+    np.testing.assert_allclose(angle(POTENTIAL, PURE, system), 60.0, atol=1e-5)
+
+
+def test_nearer_images_come_before_those_of_the_coordinates():
+    system = make([[0.1, 0, 0], [5.1, 0, 0]], A0 * np.eye(3), (True,) * 3, ["Ar"] * 2)
+    distance = reading("distance", system, atoms=(0, 1)).quantity
+    np.testing.assert_allclose(distance(POTENTIAL, PURE, system), A0 - 5.0, rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     "name, arguments, sentence",
     [
