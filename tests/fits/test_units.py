@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import ase
@@ -93,6 +94,20 @@ def test_units_of_the_plane(mdsens):
     np.testing.assert_allclose(newton, 16.02176634 * ev, rtol=1e-9)
     np.testing.assert_allclose(area, 100.0 * nano, rtol=1e-12)
     np.testing.assert_allclose(area, a**2 * 0.75**0.5, rtol=1e-6)
+
+
+def test_the_same_number_in_two_units_as_json(mdsens):
+    others = (
+        '{property = "a", value = 5.3, sigma = 0.1, units = "angstrom"}',
+        '{property = "energy_per_atom", value = -80.0, sigma = 1.0, units = "meV"}',
+    )
+    path = written(bulk("Ar", "fcc", 5.3, cubic=True), "a", "nm")
+    path.write_text(path.read_text().replace("want = [", f"want = [{', '.join(others)}, "))
+    assert mdsens("fit", "fit.toml", "--set", "fit.max_iterations=1").code in (0, 3)
+    wants = json.loads(mdsens("show", "fit.h5", "--json").out)["targets"]["x"]
+    units = {"a": "angstrom", "energy_per_atom": "meV", "a (2)": "nm"}
+    assert {key: want["units"] for key, want in wants.items()} == units
+    np.testing.assert_allclose(wants["a"]["start"], 10.0 * wants["a (2)"]["start"], rtol=1e-12)
 
 
 def test_what_a_stress_in_the_plane_is_told_in(mdsens):
