@@ -11,7 +11,6 @@ import numpy as np
 from mdsens.parameters import Table
 
 KINDS = ("energy", "force", "stress")
-KIND_UNITS = ("eV/atom", "eV/angstrom", "eV/angstrom^3")
 
 
 @dataclass(frozen=True, eq=False)

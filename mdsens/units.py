@@ -75,3 +75,16 @@ UNITS: dict[str, dict[str, float]] = {
     "frequency": {"THz": 1.0, "cm^-1": 0.0299792458, "meV": 0.2417989242},
     "angle": {"degree": 1.0, "rad": 180.0 / pi},
 }  # fmt: skip
+
+# What has other units in a plane: a volume is an area, what is per volume is per area, and what is per
+# area is per length.
+PLANE_UNITS: dict[str, dict[str, float]] = {
+    "volume": {"angstrom^2": 1.0, "nm^2": 1e2, "bohr^2": 0.529177210903**2},
+    "modulus": {**UNITS["surface"], "N/m": _J_PER_M2, "mN/m": 1e-3 * _J_PER_M2},
+    "surface": {"eV/angstrom": 1.0, "meV/angstrom": 1e-3, "eV/nm": 0.1},
+}
+
+
+def units_of(kind: str, dimension: int) -> dict[str, float]:
+    """The units of a kind of quantity in so many dimensions of space."""
+    return PLANE_UNITS.get(kind, UNITS[kind]) if dimension == 2 else UNITS[kind]

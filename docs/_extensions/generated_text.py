@@ -28,7 +28,7 @@ from mdsens.catalogue import (
 from mdsens.cli import main
 from mdsens.cli.commands import app as commands
 from mdsens.cli.listings import default_of, unit_of
-from mdsens.units import UNITS
+from mdsens.units import PLANE_UNITS, UNITS
 
 MARK = re.compile(r"^```\{generated\} (\w+)\n```$", re.MULTILINE)
 DOI = re.compile(r"doi:(\S+[\w)])")
@@ -64,7 +64,10 @@ def units() -> str:
     """Those in which a number may be given, by quantity."""
     return _table(
         ("quantity", "units"),
-        ((kind, ", ".join(f"`{name}`" for name in names)) for kind, names in UNITS.items()),
+        (
+            (kind, ", ".join(f"`{name}`" for name in names))
+            for kind, names in (UNITS | {f"{k} in 2D": v for k, v in PLANE_UNITS.items()}).items()
+        ),
     )
 
 

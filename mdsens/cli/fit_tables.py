@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Container
+from itertools import chain, count
+from typing import Any
 
 from rich.text import Text
 
@@ -25,7 +28,10 @@ def print_fit(record: FitRecord) -> None:
 
 
 def as_json(record: FitRecord) -> str:
-    """A record as JSON; labelled structures and curves by their root-mean-square errors."""
+    """A record as JSON; labelled structures and curves by their root-mean-square errors.
+
+    Of targets with one label, as the same length in two units, all but the first have a number: "a (2)".
+    """
     told = {
         "potential": record.potential,
         "parameters": {
@@ -38,10 +44,19 @@ def as_json(record: FitRecord) -> str:
     return json.dumps(finite(told), indent=1, allow_nan=False)
 
 
-def _summary(target: TargetRecord) -> dict[str, dict[str, float]]:
+def _summary(target: TargetRecord) -> dict[str, dict[str, Any]]:
     columns = ("wanted", "sigma", "start", "value", "predicted_sigma")
-    groups = {kind: {"rms_start": a, "rms": b} for kind, _, _, a, b in words.rms(target)}
-    return groups | {
-        target.labels[k]: {name: float(getattr(target, name)[k]) for name in columns}
-        for k in target.single
+    told: dict[str, dict[str, Any]] = {
+        kind: {"units": unit, "rms_start": before, "rms": after}
+        for kind, unit, _, before, after in words.rms(target)
     }
+    for k in target.single:
+        numbers = {name: float(getattr(target, name)[k]) for name in columns}
+        told[_free_key(target.labels[k], told)] = {"units": target.units[k], **numbers}
+    return told
+
+
+def _free_key(label: str, taken: Container[str]) -> str:
+    """The label, or the first of "label (2)", "label (3)", ... for one that is wanted again."""
+    again = (f"{label} ({k})" for k in count(2))
+    return next(key for key in chain([label], again) if key not in taken)

@@ -148,7 +148,7 @@ def _points(
         )  # fmt: skip
     sigma = np.full(len(at), table.sigma) if known is None else known
     along = CURVES[table.property]
-    units, scale = unit_of(where, along.kind, table, system.units == "reduced")
+    units, scale = unit_of(where, along.kind, table, system.units, system.dimension)
     width = None if table.width is None else scale * table.width
     pair = None if table.pair is None else (table.pair[0], table.pair[1])
     readings = mean_curve(table.property, system, scale * at, width=width, pair=pair)
@@ -159,5 +159,5 @@ def _points(
 
 
 def _wanted(where: str, kind: str, label: str, want: WantTable, system: System) -> Wanted:
-    units, scale = unit_of(where, kind, want, system.units == "reduced")
+    units, scale = unit_of(where, kind, want, system.units, system.dimension)
     return Wanted(label, want.value, want.sigma, units, scale)

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mdsens.fit_record import KIND_UNITS, KINDS, FitRecord, TargetRecord
+from mdsens.fit_record import KINDS, FitRecord, TargetRecord
 from mdsens.fits.job import FitJob
 from mdsens.fitting import Fit, Labelled, Properties, rows_of
 from mdsens.parameters import Table
+from mdsens.system import System
+from mdsens.units import ENERGY, LENGTH, label, ratio
 
 
 def record_of(job: FitJob, fit: Fit, drawn: np.ndarray, seconds: float) -> FitRecord:
@@ -69,8 +71,8 @@ def _target_records(fit: Fit) -> Iterator[TargetRecord]:
             bars = fit.posterior.deviations(fit.best.jacobian[rows]) * target.sigma
         if isinstance(target, Labelled):
             labels = tuple(KINDS[k] for k in target.kinds)
-            reduced = target.systems[0].units == "reduced"
-            units = tuple("reduced" if reduced else KIND_UNITS[k] for k in target.kinds)
+            names = _units_of_kinds(target.systems[0])
+            units = tuple(names[k] for k in target.kinds)
             at = np.full(len(labels), np.nan)
         else:
             assert isinstance(target, Properties)
@@ -81,3 +83,11 @@ def _target_records(fit: Fit) -> Iterator[TargetRecord]:
             target.name, labels, units, target.wanted, target.sigma, first[target.name],
             best[target.name], bars, at,
         )  # fmt: skip
+
+
+def _units_of_kinds(system: System) -> tuple[str, ...]:
+    """Of each of KINDS; an energy is one per particle."""
+    if system.units == "reduced":
+        return ("reduced",) * len(KINDS)
+    stress = ratio(ENERGY, (0, system.dimension))
+    return "eV/atom", label(system.units, ratio(ENERGY, LENGTH)), label(system.units, stress)

@@ -23,7 +23,7 @@ from mdsens.io.toml import (
     what_is_allowed,
 )
 from mdsens.parameters import active_parameters
-from mdsens.units import UNITS
+from mdsens.units import UNITS, units_of
 
 
 class FreeTable(TomlTable):
@@ -201,21 +201,30 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> FitSpec:
 
 
 def unit_of(
-    where: str, kind: str, want: WantTable | CurveTable, reduced: bool
+    where: str, kind: str, want: WantTable | CurveTable, units: str, dimension: int
 ) -> tuple[str, float]:
     """The unit of a number, and what one is in eV, angstrom, THz, degrees.
+
+    Args:
+        units, dimension: of the system that the number is of.
 
     Raises:
         InputError: no unit where one is needed, or one of another quantity.
     """
-    if reduced and want.units in (None, "reduced"):
+    if units == "reduced" and want.units in (None, "reduced"):
         return "reduced", 1.0
-    allowed = UNITS[kind]
+    # Of all quantities only angles have units that take no energy and no length.
+    if units == "reduced" and kind != "angle":
+        raise InputError(
+            f"{where}.units: {shown(want.units)} means nothing in reduced units; leave it out"
+        )
+    allowed = units_of(kind, dimension)
+    called = f"{kind} in 2D" if allowed is not UNITS[kind] else kind
     if want.units is None:
-        raise InputError(f"{where}.units: missing; allowed for a {kind}: {', '.join(allowed)}")
+        raise InputError(f"{where}.units: missing; allowed for a {called}: {', '.join(allowed)}")
     if want.units not in allowed:
         raise InputError(
-            f"{where}.units: {shown(want.units)} is no unit of a {kind}; "
+            f"{where}.units: {shown(want.units)} is no unit of a {called}; "
             f"{what_is_allowed(want.units, allowed)}"
         )
     return want.units, allowed[want.units]

@@ -83,7 +83,9 @@ class Labelled(Target):
             a stress component; infinite ones leave the kind out.
 
     Raises:
-        InputError: nothing to compare with, or labels whose shapes are not those of the structure.
+        InputError: nothing to compare with; labels whose shapes are not those of the structure, or that
+            are not finite; stresses of structures that are not periodic in all directions. Labels that
+            do not count may be anything.
     """
 
     name: str
@@ -229,26 +231,33 @@ class Labelled(Target):
         return _Rows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def _of(self, k: int, system: System, data: Labels) -> Iterator[tuple[np.ndarray, ...]]:
-        """The rows of one structure, kind by kind."""
+        """The rows of one structure, kind by kind; labels that do not count are not looked at."""
         n, d = system.n_particles, system.dimension
         a, b = np.triu_indices(d)
-        energy = None if data.energy is None else np.array([data.energy / n])
-        stress = None if data.stress is None else self._shaped(k, data.stress, (d, d))[a, b]
-        forces = None if data.forces is None else self._shaped(k, data.forces, (n, d)).ravel()
-        for kind, wanted, place, sigma in (
-            (0, energy, np.zeros(1, int), self.energy),
-            (1, forces, 1 + np.arange(n * d), self.forces),
-            (2, stress, 1 + n * d + a * d + b, self.stress),
+        energy = None if data.energy is None else data.energy / n
+        for kind, label, sigma, shape, chosen, first in (
+            (0, energy, self.energy, (), np.zeros(1, int), 0),
+            (1, data.forces, self.forces, (n, d), np.arange(n * d), 1),
+            (2, data.stress, self.stress, (d, d), a * d + b, 1 + n * d),
         ):
-            if wanted is not None and np.isfinite(sigma):
-                ones = np.ones(len(place), int)
-                yield kind * ones, k * ones, place, wanted, sigma * ones
+            if label is None or not np.isfinite(sigma):
+                continue
+            where = f"{self.name}: structure {k}: {KINDS[kind]}"
+            if kind == 2 and not all(system.pbc):
+                raise InputError(
+                    f"{where}: has no meaning where the cell is not periodic in all directions; leave "
+                    "out the structure or the deviation of stresses"
+                )
+            wanted, ones = _checked(where, label, shape).ravel()[chosen], np.ones(len(chosen), int)
+            yield kind * ones, k * ones, first + chosen, wanted, sigma * ones
 
-    def _shaped(self, k: int, given: Any, shape: tuple[int, ...]) -> np.ndarray:
-        values = np.asarray(given, dtype=float)
-        if values.shape != shape or not np.isfinite(values).all():
-            raise InputError(
-                f"{self.name}: structure {k}: labels of shape {values.shape} where {shape} finite "
-                "numbers are needed; correct the data"
-            )
-        return values
+
+def _checked(where: str, label: Any, shape: tuple[int, ...]) -> np.ndarray:
+    values = np.asarray(label, dtype=float)
+    if values.shape != shape:
+        raise InputError(
+            f"{where}: of shape {values.shape} where {shape} is needed; correct the data"
+        )
+    if not np.isfinite(values).all():
+        raise InputError(f"{where}: not finite; correct the label or leave out the structure")
+    return values

@@ -5,7 +5,8 @@ volume_per_atom, energy_per_atom, cohesive_energy (its negative), pressure
 bulk_modulus, shear_modulus as in `mdsens.observables`
 C11 ... C66                 stiffness, Voigt; C44_clamped: with the atoms clamped
 phonon                      frequency at a wave vector q (fractional), branch counted from 0
-distance, angle             of two and three atoms, by the images that were nearest at the start
+distance, angle             of two and three atoms, by the images that were nearest at the start; of
+                            equally near ones those that the coordinates as given make
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ NAMES = (
     "bulk_modulus", "shear_modulus", "C11 ... C66", "C11_clamped ... C66_clamped", "phonon",
     "distance", "angle",
 )  # fmt: skip
+
+# Relative: distances as equal as eight decimals of the coordinates in a file can say.
+_TIE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,11 @@ class _Path:
 
 
 def _nearest(system: System, atoms: Sequence[int]) -> np.ndarray:
-    """(atoms, d) the images of a chain of atoms, each the nearest to the one before."""
+    """(atoms, d) the images of a chain of atoms, each the nearest to the one before.
+
+    Of several that are as near, the one that is shifted least against the one before: with coordinates
+    that are half a cell apart, the step between them as they are given.
+    """
     cell, pbc = np.asarray(system.cell), np.asarray(system.pbc)
     fractional = np.asarray(system.positions)[list(atoms)] @ np.linalg.inv(cell)
     around = np.stack(np.meshgrid(*[(-1, 0, 1)] * len(pbc), indexing="ij"), -1).reshape(
@@ -154,7 +162,10 @@ def _nearest(system: System, atoms: Sequence[int]) -> np.ndarray:
         step = after - before - images[-1]
         home = np.where(pbc, -np.round(step), 0.0)
         near = home + np.where(pbc, around, 0)
-        images.append(near[np.argmin(np.linalg.norm((step + near) @ cell, axis=1))].astype(int))
+        apart = np.linalg.norm((step + near) @ cell, axis=1)
+        tied = near[apart <= apart.min() * (1.0 + _TIE)]
+        least = np.argmin(np.abs(tied - images[-1]).sum(axis=1))
+        images.append(tied[least].astype(int))
     return np.array(images)
 
 

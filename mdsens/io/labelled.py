@@ -16,6 +16,7 @@ from mdsens.errors import InputError
 from mdsens.files.inspection import check_regular_file
 from mdsens.fitting import Labels
 from mdsens.io.structures import from_atoms, read_frames
+from mdsens.io.toml import shown
 from mdsens.system import System
 from mdsens.units import GPA
 
@@ -46,27 +47,52 @@ def read_labelled(path: str | Path) -> tuple[list[System], list[Labels]]:
 def labels_of(atoms: ase.Atoms, system: System) -> Labels:
     """What ASE Atoms carry: results of a calculator that was, or entries of `info` and arrays.
 
+    A virial is told as the stress it is. Where the cell is not periodic in all directions it has no
+    volume, and its stress is NaN: `Labelled` refuses that where stresses count.
+
     Raises:
-        InputError: neither energy, forces nor stress.
+        InputError: neither energy, forces nor stress, or one that is not the numbers it should be.
     """
     known: dict[str, Any] = {**atoms.info, **atoms.arrays, **getattr(atoms.calc, "results", {})}
-    energy, forces, stress = (known.get(name) for name in ("energy", "forces", "stress"))
-    if stress is None and "virial" in known:
-        stress = -np.reshape(known["virial"], (3, 3)) / atoms.get_volume()
+    energy, forces, stress, virial = (
+        None if known.get(name) is None else _numbers(system, name, known[name])
+        for name in ("energy", "forces", "stress", "virial")
+    )
+    if stress is None and virial is not None:
+        volume = abs(np.linalg.det(system.cell)) if all(system.pbc) else np.nan
+        stress = -virial / volume
     if energy is None and forces is None and stress is None:
         raise InputError(
             f"{system.source}: neither energy, forces nor stress; leave the structure out"
         )
     d = system.dimension
-    if stress is not None:
-        stress = np.asarray(stress, dtype=float)
-        stress = voigt_6_to_full_3x3_stress(stress) if stress.size == 6 else stress.reshape(3, 3)
-        stress = stress[:d, :d]
     return Labels(
-        None if energy is None else float(energy),
-        None if forces is None else np.asarray(forces, dtype=float)[:, :d],
-        stress,
+        None if energy is None else energy.item(),
+        None if forces is None else forces.reshape(system.n_particles, -1)[:, :d],
+        None if stress is None else _tensor(stress)[:d, :d],
     )
+
+
+def _numbers(system: System, name: str, label: Any) -> np.ndarray:
+    """(n,) a label as the numbers it has to be: one energy, two or three per force, six or nine."""
+    n = system.n_particles
+    counts = {"energy": (1,), "forces": (system.dimension * n, 3 * n)}.get(name, (6, 9))
+    try:
+        values = np.asarray(label, dtype=float).ravel()
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{system.source}: {name}: {shown(label)} is no number; correct the file"
+        ) from None
+    if values.size not in counts:
+        raise InputError(
+            f"{system.source}: {name}: {values.size} numbers where {counts[-1]} should be; "
+            "correct the file"
+        )
+    return values
+
+
+def _tensor(values: np.ndarray) -> np.ndarray:
+    return voigt_6_to_full_3x3_stress(values) if values.size == 6 else values.reshape(3, 3)
 
 
 def _from_json(path: Path) -> list[ase.Atoms]:

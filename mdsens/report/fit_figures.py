@@ -5,6 +5,13 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import (
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+    StrMethodFormatter,
+)
 
 from mdsens.fit_record import KINDS, FitRecord, TargetRecord
 from mdsens.report.style import BLUE, INK, ORANGE, PALE, new_figure, rendered
@@ -59,6 +66,7 @@ def _draw_parity(axes: Axes, record: FitRecord, kind: str) -> None:
         )  # fmt: skip
     ends = [wanted.min(), wanted.max()]
     axes.plot(ends, ends, color=INK, linewidth=0.8)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.set_xlabel(f"{kind} of the data ({unit})")
     axes.set_ylabel(f"{kind} of the potential ({unit})")
     axes.legend(fontsize=8, frameon=False, markerscale=3)
@@ -105,7 +113,21 @@ def _draw_history(axes: Axes, record: FitRecord) -> None:
                   label="chi^2" if chosen else None)  # fmt: skip
         if chosen and np.isfinite(steps["validation"]).any():
             axes.plot(steps["validation"], color=ORANGE, label="chi^2 of held-out data")
-    axes.set_yscale("log")
+    _few_labels_per_decade(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("step")
     axes.legend(fontsize=8, frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _few_labels_per_decade(axes: Axes) -> None:
+    """A logarithmic axis of y: labels at powers of ten, over less than two decades at 1, 2, 3, 5 of each."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    if high > 100.0 * low:
+        axes.yaxis.set_major_locator(LogLocator(numticks=6))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        return
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 3.0, 5.0), numticks=6))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())

@@ -47,6 +47,7 @@ def test_a_fit_from_file_to_file(mdsens, fit_toml, tmp_path):
     facts = json.loads(mdsens("show", "fit.h5", "--json").out)
     assert facts["parameters"]["sigma"]["value"] == record.free["value"][1]
     assert facts["targets"]["md"]["energy"]["rms"] < 1e-7
+    assert facts["targets"]["md"]["force"]["units"] == "eV/angstrom"
     assert mdsens("plot", "fit.h5", "-o", "fit.svg").code == 0
     assert mdsens("report", "fit.h5").code == 0
     assert (tmp_path / "fit.svg").read_text().count("<svg") == 1

@@ -271,6 +271,22 @@ def test_distances_and_angles():
     np.testing.assert_allclose(found.jacobian[:, 0], [side, 0.0], rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.parametrize("atoms", [(0, 1, 2), (3, 0, 1), (2, 1, 3)])
+@pytest.mark.parametrize("noise", [0.0, 1e-8])
+def test_of_equally_near_images_those_of_the_coordinates_count(atoms, noise):
+    """Neighbours in the cube of an fcc crystal are half a cell apart: several images are as near."""
+    rounded = A0 * FCC + noise * np.random.default_rng(0).uniform(-1, 1, (4, 3))
+    system = make(rounded, A0 * np.eye(3), (True,) * 3, ["Ar"] * 4, units="metal")
+    angle = reading("angle", system, atoms=atoms).quantity
+    np.testing.assert_allclose(angle(POTENTIAL, PURE, system), 60.0, atol=1e-5)
+
+
+def test_nearer_images_come_before_those_of_the_coordinates():
+    system = make([[0.1, 0, 0], [5.1, 0, 0]], A0 * np.eye(3), (True,) * 3, ["Ar"] * 2)
+    distance = reading("distance", system, atoms=(0, 1)).quantity
+    np.testing.assert_allclose(distance(POTENTIAL, PURE, system), A0 - 5.0, rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     "name, arguments, sentence",
     [
@@ -289,9 +305,30 @@ def test_unreadable(name, arguments, sentence):
         reading(name, fcc(), **arguments)
 
 
+@pytest.mark.parametrize("pbc", [(False, False, False), (True, True, False)])
+def test_stresses_of_what_is_not_periodic_are_refused(pbc):
+    system = make(A0 * FCC, 9 * np.eye(3), pbc, ["Ar"] * 4, units="metal")
+    label = Labels(0.0, stress=np.zeros((3, 3)))
+    assert len(Labelled("x", [system], [label]).wanted) == 1
+    with pytest.raises(InputError, match="x: structure 1: stress: has no meaning"):
+        Labelled("x", [fcc(), system], [label, label], stress=0.1)
+
+
 def test_bad_labels():
     with pytest.raises(InputError, match="shape"):
         Labelled("x", [fcc()], [Labels(forces=np.zeros((3, 3)))]).wanted  # noqa: B018
+    forces = np.zeros((4, 3))
+    for kind, bad in (
+        ("energy", Labels(energy=np.nan, forces=forces)),
+        ("energy", Labels(energy=np.inf)),
+        ("force", Labels(0.0, forces + np.nan)),
+        ("stress", Labels(0.0, stress=np.full((3, 3), np.inf))),
+    ):
+        good = Labels(0.0, forces, np.zeros((3, 3)))
+        with pytest.raises(InputError, match=f"x: structure 1: {kind}: not finite"):
+            Labelled("x", [fcc(), fcc()], [good, bad], stress=1.0)
+    # What does not count may be missing.
+    Labelled("x", [fcc()], [Labels(np.nan, forces, np.full((3, 3), np.nan))], energy=np.inf)
     with pytest.raises(InputError, match="to compare with"):
         Labelled("x", [fcc()], [Labels(stress=np.zeros((3, 3)))])
     with pytest.raises(InputError, match="1 structures and 0 sets"):
