@@ -105,7 +105,8 @@ def test_fits(told, tmp_path):
         name: np.ones((1, 1)) for name in ("correlation", "direction", "ensemble")
     }
     facts = {
-        "chi2": 1.0, "chi2_start": 2.0, "freedom": 1, "inflation": 1.0, "why": "", "bounds": "", "chosen": 0, "failed": "",
+        "chi2": 1.0, "chi2_start": 2.0, "freedom": 1, "inflation": 1.0, "why": "", "bounds": "", "chosen": 0,
+        "failed": "",
     }  # fmt: skip
     at = np.array([np.nan, 1.0])
     target = TargetRecord("md", ("energy", "g(r)"), ("eV/atom", "1"), *(two,) * 5, at)
