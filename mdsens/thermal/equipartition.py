@@ -52,7 +52,8 @@ def require_equipartition(potential: Potential, trajectory: Trajectory) -> None:
         raise NotConverged(
             "ensemble: the modes of the crystal have not exchanged their energies (their potential energies "
             f"are off by {np.sqrt(square):.1f} standard errors, root mean square, of the temperature's); use "
-            f"nvt with thermostat langevin, or where it is, {trajectory.ensemble.remedy}, or raise steps"
+            f"nvt with thermostat langevin; if it is that already, {trajectory.ensemble.remedy} or "
+            "raise steps"
         )
 
 

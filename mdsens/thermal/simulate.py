@@ -62,7 +62,7 @@ def simulate(
 
     Raises:
         InputError: the cell is too small, particles overlap at the start, or an ensemble that the
-            system cannot have.
+            system or its energy cannot have.
         NotConverged: energies that are no numbers: the time step is too large.
         Float32Error: 64-bit floats are off.
     """
