@@ -67,10 +67,10 @@ def checked(trajectory: Trajectory) -> Checked:
             f"{trajectory.ensemble.remedy}, or raise equilibration"
         )
     effective = float(kept.size / inefficiency(kept))
-    return Checked(
-        kept.size, start, effective, mean, error, drift,
-        f"{kept.size} samples, {effective:.0f} of them independent in energy",
-    )  # fmt: skip
+    known = f"{kept.size} samples, {effective:.0f} of them independent in energy"
+    if isinstance(trajectory.ensemble, NVE):
+        known += f", at {mean:.4f}({error:.4f}) of the temperature at the start"
+    return Checked(kept.size, start, effective, mean, error, drift, known)
 
 
 def _drift(trajectory: Trajectory) -> float:

@@ -37,7 +37,7 @@ def controls(potential: Potential, trajectory: Trajectory) -> list[Partial]:
     """All that hold for a trajectory, functions (potential, params, sample) -> (q,)."""
     found: list[Partial] = []
     if _is_continuous(potential):
-        home = _sites(trajectory)
+        home = sites(trajectory)
         if home is not None:
             found.append(Partial(_site_identity, home))
         if potential.uses_pairs:
@@ -87,7 +87,7 @@ def _is_continuous(potential: Potential) -> bool:
     return getattr(potential, "smoothing", "") != "none"
 
 
-def _sites(trajectory: Trajectory) -> jax.Array | None:
+def sites(trajectory: Trajectory) -> jax.Array | None:
     """Fractional places (N, d) at the start, if particles have stayed near them."""
     system = trajectory.system
     cell = np.asarray(system.cell)

@@ -117,8 +117,9 @@ class NVT(Ensemble):
         thermostat: "langevin": BAOAB, ergodic for every system, and exact to second order in the time
             step with a small constant (Leimkuhler, Matthews, doi:10.1063/1.4802990); "csvr":
             stochastic velocity rescaling, which disturbs the dynamics least (Bussi, Donadio,
-            Parrinello, doi:10.1063/1.2408420); "nose_hoover": a deterministic chain (Martyna, Klein,
-            Tuckerman, doi:10.1063/1.463940), not ergodic for stiff crystals.
+            Parrinello, doi:10.1063/1.2408420), for fluids; "nose_hoover": a deterministic
+            chain (Martyna, Klein, Tuckerman, doi:10.1063/1.463940), for fluids. Both leave the modes of a
+            cold crystal the heat that each had at the start.
     """
 
     thermostat: str = "langevin"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -48,15 +48,16 @@ def jets(
 ) -> Jets:
     """Of functions (potential, params, sample) -> pytree, one after the other, by parameters `wrt`."""
     tell = progress or (lambda *_: None)
-    positions, cells = trajectory.kept
+    samples = (*trajectory.kept, trajectory.sampled_kt)
     around, names = trajectory.surroundings, tuple(wrt)
     parts = []
-    for k in range(0, len(positions), _PIECE):
-        tell("measure", k, len(positions), "")
-        taken = np.arange(k, min(k + _PIECE, len(positions)))
+    count = len(samples[0])
+    for k in range(0, count, _PIECE):
+        tell("measure", k, count, "")
+        taken = np.arange(k, min(k + _PIECE, count))
         rows = np.pad(taken, (0, -len(taken) % _ROUND), mode="edge")
         found = _at_samples(
-            tuple(functions), potential, names, around, (positions[rows], cells[rows])
+            tuple(functions), potential, names, around, tuple(a[rows] for a in samples)
         )
         parts.append([np.asarray(a)[: len(taken)] for a in found])
     values, slopes = (
@@ -72,7 +73,7 @@ def _at_samples(
     potential: Potential,
     names: tuple[str, ...],
     around: Surroundings,
-    piece: tuple[jax.Array, jax.Array],
+    piece: tuple[jax.Array, ...],
 ) -> tuple[jax.Array, jax.Array]:
     """Values (M, k + 1), of which the energy is the last, and their slopes (M, k + 1, p)."""
     # A list: a dict would be flattened in alphabetical order.
@@ -82,9 +83,12 @@ def _at_samples(
         return ravel_pytree([f(*args) for f in functions])[0]
 
     def at_sample(here: Any) -> tuple[jax.Array, ...]:
+        *place, kt = here
+        there = replace(around, kt=kt)
+
         def everything(t: jax.Array) -> jax.Array:
             params = replaced(around.params, dict(zip(names, parts(t), strict=True)))
-            values, energy = measured(rows, potential, around, params, *here)
+            values, energy = measured(rows, potential, there, params, *place)
             return jnp.append(values, energy)
 
         value = everything(theta)

@@ -60,7 +60,10 @@ class Fluctuation:
 
 
 def pressure(potential: Potential, params: Any, state: Sample) -> jax.Array:
-    """N k_B T / V - (dU/dV), (), whose average is the pressure; positive in compression."""
+    """N k_B T / V - (dU/dV), (), whose average is the pressure; positive in compression.
+
+    At constant energy with the kinetic temperature of the sample.
+    """
     sigma = stress(potential, params, state)
     return -jnp.trace(sigma) / sigma.shape[0]
 

@@ -20,7 +20,8 @@ from mdsens.potentials import Potential
 from mdsens.thermal.average import require_canonical
 from mdsens.thermal.checks import Checked, checked
 from mdsens.thermal.controls import controls
-from mdsens.thermal.estimates import Averages, Estimate, averages, estimate
+from mdsens.thermal.equipartition import require_equipartition
+from mdsens.thermal.estimates import Averages, Estimate, averages, estimate, means
 from mdsens.thermal.jets import Jets, jets
 from mdsens.thermal.observables import OBSERVABLES, OBSERVABLES_OF, Fluctuation
 from mdsens.thermal.trajectory import Trajectory
@@ -78,13 +79,18 @@ def thermal_sensitivity(
     if wrt:
         require_canonical(trajectory)
     health = checked(trajectory)
+    require_equipartition(potential, trajectory)
     theta = select(trajectory.params, list(wrt))
     rows = _Rows(functions, potential, trajectory, control)
     taken = jets(rows.functions, potential, wrt, trajectory, progress)
     _require_numbers(rows, taken)
     beta = 1.0 / trajectory.kt
-    whole = averages(taken.values, taken.slopes, taken.energy_slopes, beta)
     zero = taken.values[..., rows.observed :]
+    centre = means(taken.values, zero)
+    # That of the controls is known.
+    centre[rows.observed :] = 0.0
+    centres = centre, means(taken.energy_slopes, zero)
+    whole = averages(taken.values, taken.slopes, taken.energy_slopes, beta, centres)
     zero_slopes = (whole.psi + whole.slope)[..., rows.observed :, :]
     values: dict[str, Estimate] = {}
     slopes: dict[str, dict[str, Estimate]] = {}
@@ -185,9 +191,7 @@ def _slopes(
 ) -> dict[str, Estimate]:
     """By parameter; each component has the controls and their own derivatives by it as controls."""
     parts = [
-        estimate(
-            own.slope[:, p], own.psi[..., p], np.concatenate([zero, zero_slopes[..., p]], axis=2)
-        )
+        estimate(own.slope[:, p], own.psi[..., p], _alternating(zero, zero_slopes[..., p]))
         for p in range(own.slope.shape[1])
     ]
     out, first = {}, 0
@@ -197,6 +201,11 @@ def _slopes(
         joined = [np.stack([getattr(e, f) for e in mine], axis=1) for f in _FIELDS]
         out[name] = _shaped(Estimate(*joined), (*shape, *value.shape))
     return out
+
+
+def _alternating(zero: np.ndarray, zero_slopes: np.ndarray) -> np.ndarray:
+    """Each control beside its derivative: where there are samples for a few, both count."""
+    return np.stack([zero, zero_slopes], axis=3).reshape(*zero.shape[:2], -1)
 
 
 _FIELDS = ("value", "error", "effective", "gain")

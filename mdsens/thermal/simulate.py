@@ -21,6 +21,7 @@ from mdsens.thermal.chunks import Chunk, advance, begin
 from mdsens.thermal.dynamics import Bath, Dynamics, Flow
 from mdsens.thermal.ensemble import NPT, NVE, NVT, Ensemble
 from mdsens.thermal.lists import Lister, make_lister, roomier
+from mdsens.thermal.momentum import keeps_momentum
 from mdsens.thermal.trajectory import Trajectory
 
 # Steps between two looks at the clock, the keyboard and the lists.
@@ -61,7 +62,7 @@ def simulate(
 
     Raises:
         InputError: the cell is too small, particles overlap at the start, or an ensemble that the
-            system cannot have.
+            system or its energy cannot have.
         NotConverged: energies that are no numbers: the time step is too large.
         Float32Error: 64-bit floats are off.
     """
@@ -87,8 +88,14 @@ class _Run:
         self.potential, self.params = potential, params
         self.system, self.ensemble = system, ensemble
         fixed = np.asarray(system.fixed)
-        # Langevin's noise moves the centre of mass, and so do forces from fixed particles.
+        # Langevin's noise moves the centre of mass, and so do forces from fixed particles or from none.
         drifts = ensemble.mover == "langevin" or bool(fixed.any())
+        drifts = drifts or not keeps_momentum(potential, params, system)
+        if drifts and isinstance(ensemble, NPT):
+            raise InputError(
+                "ensemble: npt: the energy depends on where in the cell the particles are, which a "
+                "volume that changes shifts; use nvt"
+            )
         moving = int(np.sum(~fixed)) * system.dimension
         freedom = moving if drifts else moving - system.dimension
         self.dynamics = Dynamics(potential, ensemble.mover, freedom, drifts)

@@ -13,7 +13,7 @@ import numpy as np
 from mdsens.potentials import Potential
 from mdsens.state import Configuration
 from mdsens.system import System
-from mdsens.thermal.ensemble import NPT, Ensemble
+from mdsens.thermal.ensemble import NPT, NVE, Ensemble
 from mdsens.thermal.lists import Lister
 from mdsens.thermal.statistics import equilibrated
 
@@ -23,7 +23,7 @@ class Sample(Configuration):
     """A configuration of an ensemble.
 
     Attributes:
-        kt: k_B T.
+        kt: k_B T; at constant energy the kinetic one of this sample, whose average is the temperature.
         pressure: the ensemble's; zero at constant volume.
     """
 
@@ -126,6 +126,13 @@ class Trajectory:
         """Positions (M, N, d) and cells (M, d, d) in equilibrium, walker by walker."""
         x, h = self.positions[:, self.start :], self.cells[:, self.start :]
         return x.reshape(-1, *x.shape[2:]), h.reshape(-1, *h.shape[2:])
+
+    @property
+    def sampled_kt(self) -> np.ndarray:
+        """(M,) `kt` of the samples kept."""
+        if isinstance(self.ensemble, NVE):
+            return self.temperatures[:, self.start :].reshape(-1)
+        return np.full(self.shape[0] * self.shape[1], self.kt)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import pytest
 import mdsens as ms
 from mdsens.thermal import NVT, average, simulate, thermal_sensitivity
 from mdsens.thermal.average import _reweighted
-from mdsens.thermal.estimates import averages, estimate
+from mdsens.thermal.estimates import averages, estimate, means
 from mdsens.thermal.jets import _at_samples
 from tests.thermal.springs import ring, squares
 
@@ -86,8 +86,9 @@ def test_error_bars_are_honest(trajectory):
     inside = []
     for w in range(WALKERS):
         one = slice(w, w + 1)
-        found = averages(observed[one], explicit[one], energy_slopes[one], 1.0 / KT)
-        none = np.zeros((*found.phi.shape[:2], 0))
+        none = np.zeros((1, observed.shape[1], 0))
+        centres = means(observed[one], none), means(energy_slopes[one], none)
+        found = averages(observed[one], explicit[one], energy_slopes[one], 1.0 / KT, centres)
         value = estimate(found.value, found.phi, none)
         slope = estimate(found.slope.reshape(-1), found.psi.reshape(*found.psi.shape[:2], -1), none)
         inside.append(
