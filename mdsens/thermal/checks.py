@@ -8,7 +8,7 @@ import numpy as np
 
 from mdsens.errors import NotConverged
 from mdsens.thermal.ensemble import NVE
-from mdsens.thermal.statistics import inefficiency, mean_error
+from mdsens.thermal.statistics import LEAST_SAMPLES, inefficiency, mean_error
 from mdsens.thermal.trajectory import Trajectory
 
 # What the mean kinetic temperature may be off by, relatively, beyond four standard errors; a time
@@ -59,9 +59,14 @@ def checked(trajectory: Trajectory) -> Checked:
     drift = _drift(trajectory)
     _require_small(trajectory, drift)
     relative = trajectory.temperatures[:, start:, None] / trajectory.kt
-    error = float(mean_error(relative)[0][0])
+    error, worth = (float(x[0]) for x in mean_error(relative))
     mean = float(relative.mean())
     if not isinstance(trajectory.ensemble, NVE) and abs(mean - 1.0) > _TEMPERATURE + 4.0 * error:
+        if worth < LEAST_SAMPLES:
+            raise NotConverged(
+                f"ensemble: the kinetic temperature: worth {worth:.1f} independent samples (limit "
+                f"{LEAST_SAMPLES:g}); raise steps or walkers"
+            )
         raise NotConverged(
             f"ensemble: the kinetic temperature is {mean:.4f}({error:.4f}) of the target; "
             f"{trajectory.ensemble.remedy}, or raise equilibration"

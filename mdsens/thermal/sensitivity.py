@@ -23,10 +23,8 @@ from mdsens.thermal.controls import controls
 from mdsens.thermal.estimates import Averages, Estimate, averages, estimate
 from mdsens.thermal.jets import Jets, jets
 from mdsens.thermal.observables import OBSERVABLES, OBSERVABLES_OF, Fluctuation
+from mdsens.thermal.statistics import LEAST_SAMPLES
 from mdsens.thermal.trajectory import Trajectory
-
-# Fewer independent samples have no trustworthy error.
-LEAST_SAMPLES = 20.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ import mdsens as ms
 from mdsens.errors import InputError, NotConverged
 from mdsens.thermal import NPT, NVE, NVT, checked, simulate, thermal_sensitivity
 from tests.examples import make
+from tests.thermal.springs import ring
 
 POTENTIAL = ms.potentials.LennardJones(smoothing="force_shift")
 SHORT = {"temperature": 0.7, "time_step": 0.004, "steps": 4000, "equilibration": 2000, "stride": 20}
@@ -170,6 +171,17 @@ def test_too_few_samples():
     trajectory = simulate(POTENTIAL, PARAMS, SYSTEM, NVT(**{**SHORT, "steps": 300}))
     with pytest.raises(NotConverged, match="independent samples"):
         thermal_sensitivity(POTENTIAL, trajectory, wrt=["epsilon"])
+
+
+@pytest.mark.parametrize("samples", range(1, 8))
+def test_hardly_any_sample(samples):
+    """One is worth one, and says nothing of its temperature or its time step."""
+    potential, system = ring()
+    params = potential.parameters(system, k=2.0, b=0.8)
+    ensemble = NVT(temperature=0.3, time_step=0.15, steps=20 * samples, stride=20)
+    trajectory = simulate(potential, params, system, ensemble)
+    with pytest.raises(NotConverged, match=r"worth [\d.]+ independent samples"):
+        thermal_sensitivity(potential, trajectory, wrt=["k"])
 
 
 @pytest.mark.slow
