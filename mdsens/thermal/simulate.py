@@ -163,11 +163,15 @@ class _Run:
                 self.dynamics, self.per_chunk, self._bath(number), self.lister, self.flow,
                 np.int64(stride), np.int64(lists),
             )  # fmt: skip
+            if bool(np.any(watch.overflow)):
+                # Without all pairs forces are wrong, and so is all that came of them.
+                self._make_room(number)
+                continue
             self._check_finite(samples, number, stride)
-            approach, overflow = float(np.max(watch.approach)), bool(np.any(watch.overflow))
-            if approach <= 1.0 and not overflow:
+            approach = float(np.max(watch.approach))
+            if approach <= 1.0:
                 break
-            self._mend(number, stride, approach, overflow)
+            self._shorten(number, stride, approach)
         self.flow = flow
         self._adapt(ceil(stride / lists), approach)
         self.text = f"T {float(np.mean(samples['temperatures'])) / e.kt(self.system):.4f} of target"
@@ -176,20 +180,20 @@ class _Run:
         room, width = self.lister.room or 0, self.lister.width or 0
         return Chunk(kept, leaves, (self.lasts, room, width, self.allocated))
 
-    def _mend(self, number: int, stride: int, approach: float, overflow: bool) -> None:
-        if overflow:
-            before = self.lister
-            self.lister = self._roomier(self.lister, *self._places(self.flow))
-            if self.lister.source is not before.source:
-                self.allocated = number
-            elif (self.lister.room, self.lister.width) == (before.room, before.width):
-                # There was room at the start of the chunk, but not on the way.
-                self.lister = self.lister.grown()
+    def _shorten(self, number: int, stride: int, approach: float) -> None:
         lasts = min(self.lasts, stride)
-        if approach > 1.0:
-            if lasts == 1:
-                raise self._too_large(number, "particles cross the slack of a list in one step")
-            self.lasts = max(1, min(lasts - 1, int(_WANTED * lasts / approach)))
+        if lasts == 1:
+            raise self._too_large(number, "particles cross the slack of a list in one step")
+        self.lasts = max(1, min(lasts - 1, int(_WANTED * lasts / approach)))
+
+    def _make_room(self, number: int) -> None:
+        before = self.lister
+        self.lister = self._roomier(self.lister, *self._places(self.flow))
+        if self.lister.source is not before.source:
+            self.allocated = number
+        elif (self.lister.room, self.lister.width) == (before.room, before.width):
+            # There was room at the start of the chunk, but not on the way.
+            self.lister = self.lister.grown()
 
     def _adapt(self, lasted: int, approach: float) -> None:
         """Longer or shorter lives for the next lists, where it is worth while."""

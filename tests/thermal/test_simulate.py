@@ -125,6 +125,19 @@ def test_lists_lose_nobody():
         assert trajectory.energies[0, k] == pytest.approx(wanted, rel=1e-12)
 
 
+def test_a_list_without_room_is_no_fault_of_the_time_step():
+    """Second neighbours, all alike, stand just outside the lists of the start."""
+    potential, crystal = ms.potentials.LennardJones(smoothing="xplor"), fcc(2, 4.0 / 1.5874**3)
+    params = potential.parameters(crystal, epsilon=1.0, sigma=1.0, cutoff=1.58)
+    ensemble = NVT(
+        temperature=0.1, time_step=0.004, equilibration=2000, steps=100, seed=9, thermostat="csvr"
+    )
+    trajectory = simulate(potential, params, crystal, ensemble)
+    there = crystal.with_positions(trajectory.positions[0, -1])
+    wanted = float(ms.energy(potential, params, there))
+    assert trajectory.energies[0, -1] == pytest.approx(wanted, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [
