@@ -17,7 +17,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy.optimize import minimize
 
 from mdsens.derivatives.named import replaced, select
 from mdsens.equilibrium import Progress
@@ -34,6 +33,8 @@ from mdsens.thermal.trajectory import Sample, Surroundings, Trajectory
 # Largest error of a normalisation that the solution may have, and of the neighbours' overlap that
 # there has to be.
 _SOLVED, _OVERLAP = 1e-8, 0.01
+# Steps to the solution: a handful where trajectories overlap, some tens where they hardly do.
+_STEPS = 1000
 
 
 def trajectory_for(
@@ -113,10 +114,11 @@ def free_energies(potential: Potential, trajectories: Sequence[Trajectory]) -> F
     counts = np.array([p.shape[1] for p in parts])
     reduced = np.concatenate(parts, axis=1) / kt
     f = _solve(reduced, counts)
-    weights = np.exp(f[:, None] - reduced - _mixture(f, reduced, counts)).T
-    overlap = (weights.T @ weights) * counts[None, :]
+    weights = np.exp(_log_weights(f, reduced, counts))
+    overlap = (weights @ weights.T) * counts[None, :]
     _require_overlap(overlap)
-    errors = kt * _errors(weights, counts)
+    _require_solved(weights)
+    errors = kt * _errors(weights.T, counts)
     return FreeEnergies(kt * (f[None, :] - f[:, None]), errors, overlap, counts)
 
 
@@ -165,35 +167,47 @@ def _energies(
     return jax.lax.map(at_sample, kept, batch_size=BATCH)
 
 
-def _mixture(f: np.ndarray, reduced: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """(n,) log sum_k N_k exp(f_k - u_k)."""
-    return np.logaddexp.reduce(f[:, None] - reduced + np.log(counts)[:, None], axis=0)
+def _log_weights(f: np.ndarray, reduced: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """(K, n) log of exp(f_k - u_kn) / sum_l N_l exp(f_l - u_ln)."""
+    exponents = f[:, None] - reduced
+    return exponents - np.logaddexp.reduce(exponents + np.log(counts)[:, None], axis=0)
 
 
 def _solve(reduced: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """f (K,), f_0 = 0: the minimum of sum_n log sum_k N_k exp(f_k - u_kn) - sum_k N_k f_k."""
+    """f (K,), f_0 = 0, of which the weights of every state sum to one, or the nearest that is found.
 
-    def objective(rest: np.ndarray) -> tuple[float, np.ndarray]:
-        f = np.append(0.0, rest)
-        mixture = _mixture(f, reduced, counts)
-        shares = counts * np.sum(np.exp(f[:, None] - reduced - mixture), axis=1)
-        value = float(np.sum(mixture) - counts @ f)
-        return value / counts.sum(), (shares - counts)[1:] / counts.sum()
+    The equations are followed, not the function whose minimum they are: energies are large, and in
+    their sum over all samples what is left to gain is lost. Newton's step, or that of
+    self-consistency, f_k - log sum_n w_kn, which is safe far away, is taken, whichever is better.
+    """
+    # What all states have in common at a sample has no part in it.
+    reduced = reduced - reduced.mean(axis=0)
+    f = reduced.mean(axis=1)
+    f, weights = f - f[0], np.exp(_log_weights(f, reduced, counts))
+    for _ in range(_STEPS):
+        if _unsolved(weights) <= 1e-3 * _SOLVED:
+            break
+        shares = counts[:, None] * weights
+        curvature = np.diag(shares.sum(axis=1)) - shares @ shares.T
+        slope = shares.sum(axis=1) - counts
+        newton = f - np.append(0.0, np.linalg.lstsq(curvature[1:, 1:], slope[1:])[0])
+        consistent = f - np.logaddexp.reduce(_log_weights(f, reduced, counts), axis=1)
+        tried = [(g - g[0], np.exp(_log_weights(g, reduced, counts))) for g in (newton, consistent)]
+        f, weights = min(tried, key=lambda one: _unsolved(one[1]))
+    return f
 
-    def curvature(rest: np.ndarray) -> np.ndarray:
-        f = np.append(0.0, rest)
-        w = np.exp(f[:, None] - reduced - _mixture(f, reduced, counts)) * counts[:, None]
-        return (np.diag(w.sum(axis=1)) - w @ w.T)[1:, 1:] / counts.sum()
 
-    found = minimize(
-        objective, np.zeros(len(counts) - 1), jac=True, hess=curvature, method="trust-exact",
-        options={"gtol": 1e-10},
-    )  # fmt: skip
-    if np.max(np.abs(found.jac)) > _SOLVED:
+def _unsolved(weights: np.ndarray) -> float:
+    """The largest error of a normalisation."""
+    return float(np.max(np.abs(weights.sum(axis=1) - 1.0)))
+
+
+def _require_solved(weights: np.ndarray) -> None:
+    if not _unsolved(weights) <= _SOLVED:
         raise NotConverged(
-            "free_energies: no solution: the trajectories do not overlap; add some between"
+            f"free_energies: weights sum to one but for {_unsolved(weights):.1e} (limit {_SOLVED:g}); "
+            "give longer trajectories, or fewer at a time"
         )
-    return np.append(0.0, found.x)
 
 
 def _require_overlap(overlap: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from mdsens.thermal import (
     thermal_sensitivity,
     trajectory_for,
 )
-from mdsens.thermal.reweighting import _errors, _mixture, _solve
+from mdsens.thermal.reweighting import _errors, _log_weights, _solve
 from tests.thermal.springs import ring
 
 KT, B = 0.3, 0.8
@@ -63,19 +63,25 @@ def of_oscillators(rng: np.random.Generator, k: np.ndarray, counts: np.ndarray) 
 
 def with_errors(reduced: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     f = _solve(reduced, counts)
-    w = np.exp(f[:, None] - reduced - _mixture(f, reduced, counts)).T
-    return f, _errors(w, counts)
+    return f, _errors(np.exp(_log_weights(f, reduced, counts)).T, counts)
 
 
-def test_as_pymbar_has_it():
-    counts = np.array([300, 120, 40, 250])
-    reduced = of_oscillators(np.random.default_rng(0), np.array([1.0, 1.5, 2.5, 4.0]), counts)
-    f, errors = with_errors(reduced, counts)
+# Of states that are all but the same, of some, and of some that hardly overlap; and energies as
+# large as those of many particles.
+@pytest.mark.parametrize(
+    "stiffness", [(1.0, 1.0005, 1.001, 1.002), (1.0, 1.5, 2.5, 4.0), (1.0, 20.0, 400.0, 8000.0)]
+)
+@pytest.mark.parametrize("common", [0.0, 1e6])
+def test_as_pymbar_has_it(stiffness, common):
+    counts, rng = np.array([300, 120, 40, 250]), np.random.default_rng(0)
+    small = of_oscillators(rng, np.array(stiffness), counts)
+    large = small + common * rng.normal(size=counts.sum()) + common * np.arange(4.0)[:, None]
+    f, errors = with_errors(large, counts)
     # It is written for arrays that JAX may broadcast.
     with jax.numpy_rank_promotion("allow"):
-        told = MBAR(reduced, counts, solver_protocol=({"method": "adaptive"},))
+        told = MBAR(small, counts, solver_protocol=({"method": "adaptive"},))
         known = told.compute_free_energy_differences()
-    np.testing.assert_allclose(f, known["Delta_f"][0], atol=1e-6)
+    np.testing.assert_allclose(f - common * np.arange(4.0), known["Delta_f"][0], atol=1e-6)
     np.testing.assert_allclose(errors, known["dDelta_f"], atol=1e-6)
 
 
