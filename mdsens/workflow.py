@@ -111,18 +111,40 @@ def run(job: Job, output: str | Path, progress: Progress | None = None) -> Resul
         NotConverged, DerivativeUndefined: with the result as far as it goes, which is written.
         InputError: the configuration turned out not to be computable.
     """
-    from mdsens.io.results import write_result
-
     if job.spec.tables.ensemble is not None:
         return _run_ensemble(job, Path(output), progress)
 
-    def write(result: Result) -> None:
-        text, overrides = job.spec.text, job.spec.overrides
-        write_result(result, output, text, job.structure_hash, overrides)
+    atomic.check_writable(output)
+    return _written(job, Path(output), lambda: sensitivity(job, progress))
+
+
+def _run_ensemble(job: Job, output: Path, progress: Progress | None) -> Result:
+    from mdsens.sampling import sample
 
     atomic.check_writable(output)
+    folder = output.with_name(f"{output.stem}.trajectory")
+
+    def sampled() -> Result:
+        given = job.spec.tables, _potential(job), job.parameters, job.system
+        try:
+            return sample(*given, folder, job.structure_hash, progress)
+        except NotConverged as error:
+            raise NotConverged(f"{job.spec.path}: {error}", error.result) from error
+        except MdsensError as error:
+            raise type(error)(f"{job.spec.path}: {error}") from error
+
+    return _written(job, output, sampled)
+
+
+def _written(job: Job, output: Path, compute: Callable[[], Result]) -> Result:
+    """What is computed, in its file; where that failed, what is known all the same."""
+    from mdsens.io.results import write_result
+
+    def write(result: Result) -> None:
+        write_result(result, output, job.spec.text, job.structure_hash, job.spec.overrides)
+
     try:
-        result = sensitivity(job, progress)
+        result = compute()
     except (NotConverged, DerivativeUndefined) as error:
         if not isinstance(error.result, Result):
             raise
@@ -130,23 +152,6 @@ def run(job: Job, output: str | Path, progress: Progress | None = None) -> Resul
         sentence = f"{error}; state and certificate are in {output}"
         raise type(error)(sentence, error.result) from error
     write(result)
-    return result
-
-
-def _run_ensemble(job: Job, output: Path, progress: Progress | None) -> Result:
-    from mdsens.io.results import write_result
-    from mdsens.sampling import sample
-
-    atomic.check_writable(output)
-    folder = output.with_name(f"{output.stem}.trajectory")
-    tables, potential = job.spec.tables, _potential(job)
-    try:
-        result = sample(
-            tables, potential, job.parameters, job.system, folder, job.structure_hash, progress
-        )
-    except MdsensError as error:
-        raise type(error)(f"{job.spec.path}: {error}") from error
-    write_result(result, output, job.spec.text, job.structure_hash, job.spec.overrides)
     return result
 
 

@@ -2,7 +2,7 @@
 
 from mdsens.thermal.average import average, effective_share
 from mdsens.thermal.bennett import FreeEnergies, free_energies
-from mdsens.thermal.checks import Checked, checked
+from mdsens.thermal.checks import Checked, checked, examined
 from mdsens.thermal.chunks import Chunk
 from mdsens.thermal.diffusion import self_diffusion
 from mdsens.thermal.ensemble import NPT, NVE, NVT, Ensemble
@@ -31,6 +31,7 @@ __all__ = [
     "checked",
     "effective_share",
     "energy_slope",
+    "examined",
     "free_energies",
     "mean_square_displacement",
     "self_diffusion",

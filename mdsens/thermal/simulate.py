@@ -62,7 +62,8 @@ def simulate(
     Raises:
         InputError: the cell is too small, particles overlap at the start, or an ensemble that the
             system cannot have.
-        NotConverged: energies that are no numbers: the time step is too large.
+        NotConverged: energies that are no numbers: the time step is too large; with the trajectory up
+            to there, if there are samples.
         Float32Error: 64-bit floats are off.
     """
     require_float64(params)
@@ -73,11 +74,16 @@ def simulate(
     done = list(history)
     while len(done) < run.chunks:
         tell(run.stage(len(done)), len(done), run.chunks, run.text)
-        chunk = run.chunk(len(done))
+        try:
+            chunk = run.chunk(len(done))
+        except NotConverged as error:
+            raise NotConverged(str(error), run.trajectory(done)) from error
         if record is not None:
             record(chunk)
         done.append(chunk)
-    return run.trajectory(done)
+    trajectory = run.trajectory(done)
+    assert trajectory is not None  # there is at least one sample, and a chunk that holds it
+    return trajectory
 
 
 class _Run:
@@ -232,8 +238,11 @@ class _Run:
     def _flow(self, chunk: Chunk) -> Flow:
         return jax.tree.unflatten(jax.tree.structure(self.flow), map(jnp.asarray, chunk.state))
 
-    def trajectory(self, chunks: Sequence[Chunk]) -> Trajectory:
+    def trajectory(self, chunks: Sequence[Chunk]) -> Trajectory | None:
+        """Of the samples in chunks, if there are any."""
         parts = [c.samples for c in chunks[self.before :]]
+        if not parts:
+            return None
         joined = {
             name: np.concatenate([p[name] for p in parts], axis=1)[:, : self.samples]
             for name in parts[0]

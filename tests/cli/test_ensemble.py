@@ -64,6 +64,40 @@ def test_check_says_it_is_fine(ensemble_toml, mdsens):
     assert told.out.endswith("is fine\n")
 
 
+def test_too_few_samples_leave_state_and_certificate(ensemble_toml, mdsens, refused):
+    few = ("--set", "ensemble.steps=200", "--set", "ensemble.equilibration=0")
+    told = refused(3, "run", ensemble_toml, *few)
+    assert "independent samples (limit 20)" in told
+    assert told.endswith("; state and certificate are in run.h5")
+    result = read_result("run.h5")
+    assert not result.observables and not result.sensitivity
+    assert result.parameters["epsilon"] == 1.0
+    c = result.certificate
+    assert not c.converged and c.samples == 4 - c.discarded and c.outcome in told
+    with h5py.File("run.trajectory/000000.h5") as chunk:
+        np.testing.assert_array_equal(result.positions, chunk["samples/positions"][0, 3])
+    shown = mdsens("show", "run.h5")
+    assert shown.code == 0 and "nothing is averaged" in shown.out
+    assert mdsens("report", "run.h5").code == 0
+    assert mdsens("export", "run.h5", "--to", "h5md").code == 0
+
+
+def test_no_samples_at_all(ensemble_toml, mdsens, refused):
+    wild = ("--set", "ensemble.time_step=200.0", "--set", "ensemble.temperature=10.0")
+    assert "lower time_step" in refused(3, "run", ensemble_toml, *wild)
+    certificate = read_result("run.h5").certificate
+    assert not certificate.converged and certificate.samples == 0
+    shown = mdsens("show", "run.h5")
+    assert shown.code == 0 and "temperature" not in shown.out
+    assert "holds no samples" in refused(2, "export", "run.h5", "--to", "h5md")
+
+
+def test_a_file_in_the_place_of_the_trajectory(ensemble_toml, refused):
+    Path("run.trajectory").touch()
+    wild = ("--set", "ensemble.time_step=200.0")  # would fail otherwise, if it were begun
+    assert "run.trajectory: trajectory: is no folder" in refused(5, "run", ensemble_toml, *wild)
+
+
 @pytest.mark.slow
 def test_run(ensemble_toml, mdsens, refused, tmp_path):
     told = mdsens("run", ensemble_toml)
