@@ -20,7 +20,11 @@ from mdsens.files import atomic
 from mdsens.io import spec, structures
 from mdsens.parameters import Table, resolve
 from mdsens.result import Result
+from mdsens.samplable import require_samplable, require_two_cutoffs
 from mdsens.system import System, coincident_pair
+
+# Parameters that are the range of a potential; of others it is known only to the potential itself.
+_REACHES = ("cutoff", "cutoff_coulomb", "diameter")
 
 Progress = Callable[[str, float, float | None, str], None]
 
@@ -80,7 +84,7 @@ def examine(checked: spec.Spec, system: System, structure_hash: str) -> Job:
     try:
         given, file = potential.parameters, checked.potential_file
         parameters = resolve(potential.entry, potential.options, system, given, file)
-        _check_combination(checked.tables, system)
+        _check_combination(checked.tables, system, parameters)
     except InputError as error:
         raise InputError(f"{checked.path}: {error}") from None
     _check_coincidence(system)
@@ -237,7 +241,9 @@ def _potential(job: Job) -> Any:
     return getattr(potentials, job.entry.class_name)(**job.spec.tables.potential.options)
 
 
-def _check_combination(tables: spec.RunTables, system: System) -> None:
+def _check_combination(
+    tables: spec.RunTables, system: System, parameters: Mapping[str, np.ndarray | Table]
+) -> None:
     """What the tables ask for against what the structure and the potential can give."""
     periodic = all(system.pbc)
     pbc = " ".join("T" if p else "F" for p in system.pbc)
@@ -247,7 +253,7 @@ def _check_combination(tables: spec.RunTables, system: System) -> None:
             f'but pbc is "{pbc}"; use "fixed"'
         )
     if tables.ensemble is not None:
-        _check_ensemble(tables.ensemble, system, periodic)
+        _check_ensemble(tables.ensemble, system, parameters)
     known = OBSERVABLES if tables.ensemble is None else AVERAGES
     for name in tables.sensitivity.observables:
         where = f"sensitivity.observables: {name}"
@@ -262,12 +268,15 @@ def _check_combination(tables: spec.RunTables, system: System) -> None:
             )
 
 
-def _check_ensemble(ensemble: spec.EnsembleTable, system: System, periodic: bool) -> None:
-    if ensemble.kind == "npt" and (not periodic or any(system.fixed)):
-        raise InputError(
-            "ensemble.kind: npt needs a cell that is periodic in every direction and no fixed "
-            "particles; use nvt"
-        )
+def _check_ensemble(
+    ensemble: spec.EnsembleTable, system: System, parameters: Mapping[str, np.ndarray | Table]
+) -> None:
+    thermostat = ensemble.thermostat or "langevin"
+    movers = {"nve": "csvr", "nvt": thermostat, "npt": "npt"}
+    require_samplable(system, ensemble.kind, movers[ensemble.kind])
+    if ensemble.kind == "npt":
+        known = [np.max(np.asarray(parameters[n])) for n in _REACHES if n in parameters]
+        require_two_cutoffs(system, float(max(known, default=0.0)), system.cell)
 
 
 def _check_coincidence(system: System) -> None:

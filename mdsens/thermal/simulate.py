@@ -16,10 +16,11 @@ from mdsens.errors import InputError, NotConverged
 from mdsens.linear import require_float64
 from mdsens.masses import masses_of
 from mdsens.potentials import Potential
-from mdsens.system import System, heights
+from mdsens.samplable import require_samplable, require_two_cutoffs
+from mdsens.system import System, volume
 from mdsens.thermal.chunks import Chunk, advance, begin
 from mdsens.thermal.dynamics import Bath, Dynamics, Flow
-from mdsens.thermal.ensemble import NPT, NVE, NVT, Ensemble
+from mdsens.thermal.ensemble import NPT, NVE, Ensemble
 from mdsens.thermal.lists import Lister, make_lister, roomier
 from mdsens.thermal.trajectory import Trajectory
 
@@ -29,6 +30,10 @@ _CHUNK = 2000
 _FIRST = 8
 # How far particles may come in the lifetime of a list that is thought right, over the slack.
 _WANTED = 0.75
+# Times its volume, beyond which a cell without a positive pressure has no end.
+_EXPANDED = 20.0
+# How often a chunk is done again; lists have more than ten times their room then.
+_TRIES = 20
 
 
 def simulate(
@@ -163,12 +168,13 @@ class _Run:
         stride = e.stride
         if not sampling:
             stride = ceil(e.equilibration / (self.before * self.per_chunk))
-        while True:
+        for _ in range(_TRIES):
             lists = ceil(stride / self.lasts)
             flow, samples, watch = advance(
                 self.dynamics, self.per_chunk, self._bath(number), self.lister, self.flow,
                 np.int64(stride), np.int64(lists),
             )  # fmt: skip
+            self._check_cells(samples)
             if bool(np.any(watch.overflow)):
                 # Without all pairs forces are wrong, and so is all that came of them.
                 self._make_room(number)
@@ -178,6 +184,8 @@ class _Run:
             if approach <= 1.0:
                 break
             self._shorten(number, stride, approach)
+        else:
+            raise self._too_large(number, "no list has room for its particles, or none lasts")
         self.flow = flow
         self._adapt(ceil(stride / lists), approach)
         self.text = f"T {float(np.mean(samples['temperatures'])) / e.kt(self.system):.4f} of target"
@@ -208,11 +216,22 @@ class _Run:
             if not 0.8 * lasted <= better <= 1.2 * lasted:
                 self.lasts = better
 
+    def _check_cells(self, samples: Any) -> None:
+        """Neither smaller than two cutoffs nor without end, where the volume changes."""
+        if not isinstance(self.ensemble, NPT):
+            return
+        cells = np.asarray(samples["cells"])[np.isfinite(np.asarray(samples["conserved"]))]
+        pressure = self.ensemble.pressure
+        _require_two_cutoffs(self.potential, self.params, self.system, cells, pressure)
+        times = np.max(np.abs(np.linalg.det(cells)), initial=0.0) / volume(self.system.cell)
+        if pressure <= 0.0 and times > _EXPANDED:
+            raise NotConverged(
+                f"ensemble: the cell has grown to {times:.3g} times its volume at a pressure of "
+                f"{pressure:g}, which the particles do not withstand; raise the pressure"
+            )
+
     def _check_finite(self, samples: Any, number: int, stride: int) -> None:
         sound = np.isfinite(np.asarray(samples["conserved"]))
-        if isinstance(self.ensemble, NPT):
-            cells = np.asarray(samples["cells"])[sound]
-            _require_two_cutoffs(self.potential, self.params, self.system, cells)
         bad = np.flatnonzero(~sound.all(axis=0))
         if bad.size:
             step = int(bad[0]) * stride
@@ -251,33 +270,14 @@ class _Run:
 
 
 def _check(potential: Potential, params: Any, system: System, ensemble: Ensemble) -> None:
-    held, periodic = any(system.fixed), all(system.pbc)
-    if all(system.fixed):
-        raise InputError("ensemble: all particles are fixed; nothing would move")
+    require_samplable(system, type(ensemble).__name__.lower(), ensemble.mover)
     if isinstance(ensemble, NPT):
-        if not periodic or held:
-            raise InputError(
-                "ensemble: npt needs a cell that is periodic in every direction and no fixed "
-                "particles; use nvt"
-            )
-        _require_two_cutoffs(potential, params, system, np.asarray(system.cell))
-    if isinstance(ensemble, NVT) and ensemble.thermostat != "langevin" and not (periodic or held):
-        raise InputError(
-            f"ensemble.thermostat: {ensemble.thermostat} keeps the angular momentum of a free cluster, "
-            "so that it samples no temperature; use langevin"
-        )
-    if ensemble.mover != "langevin" and system.n_particles < 2:
-        raise InputError("ensemble: one particle alone is sampled by nvt with langevin only")
+        cells = np.asarray(system.cell)
+        _require_two_cutoffs(potential, params, system, cells)
 
 
-def _require_two_cutoffs(potential: Potential, params: Any, system: System, cells: Any) -> None:
-    if not potential.uses_pairs:
-        return
-    cutoff = float(potential.cutoff(params))
-    each = cells.reshape(-1, *cells.shape[-2:])
-    smallest = min((float(heights(h).min()) for h in each), default=np.inf)
-    if smallest < 2.0 * cutoff:
-        raise InputError(
-            f"{system.source}: cell: its smallest height {smallest:.6g} is or became less than two "
-            f"cutoffs of {cutoff:.6g}, at a pressure that changes it; use a larger cell or pressure"
-        )
+def _require_two_cutoffs(
+    potential: Potential, params: Any, system: System, cells: Any, pressure: float | None = None
+) -> None:
+    if potential.uses_pairs:
+        require_two_cutoffs(system, float(potential.cutoff(params)), cells, pressure)

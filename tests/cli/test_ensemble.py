@@ -25,6 +25,7 @@ equilibration = 1000
 steps = 20000
 stride = 50
 """
+PERIODIC = 'pbc="T T F"'
 
 
 @pytest.fixture
@@ -52,6 +53,37 @@ def ensemble_toml(tmp_path) -> Path:
 def test_refused(change, sentence, ensemble_toml, refused):
     for command in ("check", "run"):
         assert sentence in refused(2, command, ensemble_toml, "--set", change)
+
+
+@pytest.mark.parametrize(
+    ("pbc", "row", "change", "sentence"),
+    [
+        (PERIODIC, "1.0 F", "ensemble.kind=nvt", "all particles are fixed"),
+        (PERIODIC, "-1.0 T", "ensemble.kind=nvt", "column mass: not one positive number"),
+        ('pbc="F F F"', "1.0 T", "ensemble.thermostat=csvr", "keeps the angular momentum"),
+    ],
+)
+def test_what_a_system_does_not_suit(pbc, row, change, sentence, ensemble_toml, refused):
+    rows = [f"X {k % 4} {k // 4} 0.0 A 1.1 {row}" for k in range(16)]
+    cell = 'Lattice="4 0 0 0 4 0 0 0 1" Properties=species:S:1:pos:R:3:type:S:1:diameter:R:1'
+    head = f"{cell}:mass:R:1:move_mask:L:1 {pbc}"
+    Path("discs.extxyz").write_text("\n".join(["16", head, *rows, ""]))
+    nothing = 'sensitivity.observables=["energy"]'
+    for command in ("check", "run"):
+        told = refused(2, command, ensemble_toml, "--set", change, "--set", nothing)
+        assert sentence in told
+
+
+def test_one_particle_and_small_cells(ensemble_toml, refused):
+    npt = ("--set", "ensemble.kind=npt", "--set", "ensemble.pressure=0.1")
+    wide = ("--set", "potential.parameters.diameter=2.5")
+    for command in ("check", "run"):
+        assert "two cutoffs of 2.5, which npt" in refused(2, command, ensemble_toml, *npt, *wide)
+    one = 'Lattice="4 0 0 0 4 0 0 0 1" Properties=species:S:1:pos:R:3:type:S:1:diameter:R:1 pbc="T T F"'
+    Path("discs.extxyz").write_text(f"1\n{one}\nX 0.0 0.0 0.0 A 1.1\n")
+    for command in ("check", "run"):
+        told = refused(2, command, ensemble_toml, "--set", "ensemble.thermostat=csvr")
+        assert "one particle alone" in told
 
 
 def test_not_verified(ensemble_toml, refused):

@@ -174,9 +174,17 @@ def test_small_cell_at_constant_pressure():
 
 @pytest.mark.slow
 def test_cell_shrinks_below_two_cutoffs():
-    with pytest.raises(InputError, match="became less than two"):
+    with pytest.raises(InputError, match=r"became less than two.* or a lower pressure"):
         wide = {**PARAMS, "cutoff": jax.numpy.asarray(1.65)}
         simulate(POTENTIAL, wide, fcc(density=0.8), NPT(pressure=8.0, **SHORT))
+
+
+def test_cell_without_end():
+    """What a negative pressure tears apart is told by its pressure."""
+    gas = fcc(1, 0.05)
+    ensemble = NPT(temperature=0.7, pressure=-1.0, time_step=0.004, steps=4000, stride=20)
+    with pytest.raises(NotConverged, match=r"at a pressure of -1, .* raise the pressure"):
+        simulate(POTENTIAL, PARAMS, gas, ensemble)
 
 
 @pytest.mark.slow
