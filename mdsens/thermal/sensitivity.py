@@ -151,12 +151,17 @@ class _Rows:
 def _functions(
     observables: Sequence[str | Callable[..., Any] | Fluctuation], trajectory: Trajectory
 ) -> dict[str, Any]:
+    if isinstance(observables, str):
+        raise InputError(f'observables: "{observables}" is one name; give a list of them')
     found: dict[str, Any] = {}
     for item in observables:
         function = _by_name(item, trajectory) if isinstance(item, str) else item
         if isinstance(function, Fluctuation):
             function.check(trajectory)
-        found[item if isinstance(item, str) else _name(function)] = function
+        name = item if isinstance(item, str) else _name(function)
+        if name in found:
+            raise InputError(f'observables: "{name}" is there twice; give functions other names')
+        found[name] = function
     return found
 
 

@@ -12,6 +12,7 @@ from ase.build import bulk
 import mdsens as ms
 from mdsens.errors import InputError, NotConverged
 from mdsens.thermal import NPT, NVE, NVT, checked, simulate, thermal_sensitivity
+from mdsens.thermal.observables import elastic_tensor
 from tests.examples import make
 from tests.thermal.springs import ring
 
@@ -145,6 +146,8 @@ def test_a_list_without_room_is_no_fault_of_the_time_step():
         ({"time_step": -1.0}, "time_step: -1; must be positive"),
         ({"steps": 10}, "stride: 20 is more than the 10 steps"),
         ({"walkers": 0}, "walkers: 0; must be >= 1"),
+        ({"steps": 1e4}, "steps: 10000.0; must be an integer"),
+        ({"temperature": "300"}, "temperature: '300'; must be a number"),
         ({"thermostat": "berendsen"}, "allowed: langevin, csvr, nose_hoover"),
     ],
 )
@@ -192,6 +195,29 @@ def test_too_few_samples():
     trajectory = simulate(POTENTIAL, PARAMS, SYSTEM, NVT(**{**SHORT, "steps": 300}))
     with pytest.raises(NotConverged, match="independent samples"):
         thermal_sensitivity(POTENTIAL, trajectory, wrt=["epsilon"])
+
+
+def test_names_of_observables():
+    potential, system = ring()
+    params = potential.parameters(system, k=2.0, b=0.8)
+    ensemble = NVT(temperature=0.3, time_step=0.15, steps=20, stride=20)
+    trajectory = simulate(potential, params, system, ensemble)
+    with pytest.raises(InputError, match='"energy" is one name; give a list'):
+        thermal_sensitivity(potential, trajectory, observables="energy")
+    with pytest.raises(InputError, match='"weighed" is there twice'):
+        thermal_sensitivity(potential, trajectory, observables=[weighed, weighed])
+
+
+def test_elastic_constants_count_moving_particles():
+    """As the pressure does: with all forces zero they are those of an ideal gas of these."""
+    potential, system = ring()
+    params = potential.parameters(system, k=2.0, b=0.8)
+    ensemble = NVT(temperature=0.3, time_step=0.15, steps=20, stride=20)
+    half = replace(system, fixed=(True,) * 3 + (False,) * 3)
+    trajectory = simulate(potential, params, half, ensemble)
+    found = elastic_tensor.combine((np.zeros(3), np.zeros((3, 3)), np.zeros((3, 3))), trajectory)
+    gas = 3 * 0.3 / 400.0
+    np.testing.assert_allclose(np.abs(np.asarray(found))[0, 1], gas, rtol=1e-12)
 
 
 @pytest.mark.parametrize("samples", range(1, 8))
