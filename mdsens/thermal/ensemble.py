@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 
 import numpy as np
 
@@ -48,11 +48,9 @@ class Ensemble(ABC):
     def __post_init__(self) -> None:
         for name in ("temperature", "time_step", "relaxation"):
             value = getattr(self, name)
-            if value is None and name == "relaxation":
-                continue
-            if not isinstance(value, Real):
+            if isinstance(value, str):
                 raise InputError(f"ensemble.{name}: {value!r}; must be a number")
-            if not (np.isfinite(value) and value > 0.0):
+            if value is not None and not (np.isfinite(value) and value > 0.0):
                 raise InputError(f"ensemble.{name}: {value:g}; must be positive")
         for name, least in (("steps", 1), ("equilibration", 0), ("stride", 1), ("walkers", 1)):
             if not isinstance(getattr(self, name), Integral):
