@@ -32,7 +32,9 @@ def masses_of(system: System) -> np.ndarray:
     if given is not None:
         mass = np.asarray(given, float)
         if mass.shape != (system.n_particles,) or not np.all(np.isfinite(mass) & (mass > 0.0)):
-            raise InputError(f"{system.source}: column mass: not one positive number per particle")
+            raise InputError(
+                f"{system.source}: column mass: not one positive number per particle; correct it"
+            )
         return mass
     if system.units != "metal":
         return np.ones(system.n_particles)

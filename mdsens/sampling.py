@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from mdsens.catalogue import AVERAGES
 from mdsens.derivatives.named import keys_of, plain
 from mdsens.derivatives.request import parameter_dimension
+from mdsens.errors import NotConverged
 from mdsens.io import spec
 from mdsens.io.trajectories import TrajectoryFolder
 from mdsens.parameters import Table
@@ -26,6 +29,7 @@ from mdsens.thermal import (
     Ensemble,
     ThermalSensitivity,
     Trajectory,
+    examined,
     simulate,
     thermal_sensitivity,
 )
@@ -57,38 +61,93 @@ def sample(
         folder: of the trajectory; it stays, so that other observables cost no simulation.
 
     Raises:
-        NotConverged, InputError, OutputError: as `simulate` and `thermal_sensitivity`.
+        NotConverged: as `simulate` and `thermal_sensitivity`, with a Result of state and certificate.
+        InputError, OutputError: as these.
     """
     assert tables.ensemble is not None
     clock, identity = Clock(), _identity(tables, parameters, structure_hash)
     kept = TrajectoryFolder(folder, identity, system.units)
     params = jax.tree.map(jax.numpy.asarray, dict(parameters))
-    trajectory = simulate(
-        potential, params, system, ensemble_of(tables.ensemble),
-        history=kept.history(), record=kept.record, progress=progress,
-    )  # fmt: skip
-    simulated, rest = clock.working, Clock()
-    wanted = tables.sensitivity
-    found = thermal_sensitivity(
-        potential, trajectory, observables=wanted.observables, wrt=wanted.wrt, progress=progress
-    )
-    ensemble = trajectory.ensemble
+    ensemble, wanted = ensemble_of(tables.ensemble), tables.sensitivity
     facts = {
-        "wall_simulate_s": simulated, "wall_sensitivity_s": rest.working,
-        "wall_compile_s": clock.compiling, "wall_total_s": clock.total,
         "trajectory": identity, "equilibration": ensemble.equilibration, "stride": ensemble.stride,
-        "time_step": ensemble.time_step,
+        "time_step": ensemble.time_step, "ensemble": repr(ensemble),
     }  # fmt: skip
+    trajectory, simulated = None, None
+    try:
+        trajectory = simulate(
+            potential, params, system, ensemble,
+            history=kept.history(), record=kept.record, progress=progress,
+        )  # fmt: skip
+        simulated = clock.working
+        found = thermal_sensitivity(
+            potential, trajectory, observables=wanted.observables, wrt=wanted.wrt, progress=progress
+        )
+    except NotConverged as error:
+        known = trajectory or error.result
+        assert known is None or isinstance(known, Trajectory)
+        certificate = _doubtful(known, str(error))
+        facts.update(_times(clock, simulated))
+        bare = _bare(potential, params, system, known, certificate, facts)
+        raise NotConverged(str(error), bare) from error
+    facts.update(_times(clock, simulated))
     return _result(potential, trajectory, found, facts)
+
+
+def _times(clock: Clock, simulated: float | None) -> dict[str, float]:
+    """Wall times; the simulation is not over where it took nobody knows how long."""
+    first = clock.working if simulated is None else simulated
+    return {
+        "wall_simulate_s": first, "wall_sensitivity_s": clock.working - first,
+        "wall_compile_s": clock.compiling, "wall_total_s": clock.total,
+    }  # fmt: skip
+
+
+def _doubtful(trajectory: Trajectory | None, why: str) -> EnsembleCertificate:
+    """Of samples that do not serve, or of none."""
+    if trajectory is None:
+        nan = float("nan")
+        return EnsembleCertificate(False, 0, 0, 0.0, nan, nan, nan, "float64", why)
+    known = examined(trajectory)
+    return EnsembleCertificate(
+        False, known.samples, known.discarded, known.effective, known.temperature,
+        known.temperature_error, known.drift, "float64", why,
+    )  # fmt: skip
+
+
+def _bare(
+    potential: Potential,
+    params: Mapping[str, Any],
+    system: System,
+    trajectory: Trajectory | None,
+    certificate: EnsembleCertificate,
+    facts: Mapping[str, Any],
+) -> Result:
+    """State, parameters and certificate; nothing measured."""
+    if trajectory is not None:
+        system = system.with_positions(trajectory.positions[0, -1])
+        system = system.with_cell(trajectory.cells[0, -1])
+    theirs = {name: parameter_dimension(potential, name) for name in plain(params)}
+    return Result(
+        system=system,
+        potential=potential.kind,
+        parameters=plain(params),
+        observables={},
+        observable_units={},
+        parameter_units={n: label(system.units, x) if x else "unknown" for n, x in theirs.items()},
+        sensitivity={},
+        certificate=certificate,
+        provenance={**facts, "device": jax.devices()[0].device_kind},
+    )
 
 
 def _result(
     potential: Potential,
     trajectory: Trajectory,
     found: ThermalSensitivity,
-    facts: Mapping[str, float | str],
+    facts: Mapping[str, Any],
 ) -> Result:
-    system, params = trajectory.system, trajectory.params
+    system, params, checked = trajectory.system, trajectory.params, found.checked
     units, d = system.units, system.dimension
     own = {name: AVERAGES[name].dimension(d) for name in found.observables}
     theirs = {name: parameter_dimension(potential, name) for name in plain(params)}
@@ -96,14 +155,15 @@ def _result(
         *found.observables.values(),
         *(e for by in found.sensitivity.values() for e in by.values()),
     ]
-    checked = found.checked
-    return Result(
-        system=system.with_positions(trajectory.positions[0, -1]).with_cell(trajectory.cells[0, -1]),
-        potential=potential.kind,
-        parameters=plain(params),
+    certificate = EnsembleCertificate(
+        True, checked.samples, checked.discarded,
+        min(float(np.min(e.effective, initial=np.inf)) for e in estimates),
+        checked.temperature, checked.temperature_error, checked.drift, "float64", checked.outcome,
+    )  # fmt: skip
+    return replace(
+        _bare(potential, params, system, trajectory, certificate, facts),
         observables={name: e.value for name, e in found.observables.items()},
         observable_units={name: label(units, own[name]) for name in own},
-        parameter_units={name: label(units, x) if x else "unknown" for name, x in theirs.items()},
         sensitivity={
             name: {
                 p: Derivative(
@@ -113,14 +173,6 @@ def _result(
                 for p, e in by.items()
             }
             for name, by in found.sensitivity.items()
-        },
-        certificate=EnsembleCertificate(
-            True, checked.samples, checked.discarded,
-            min(float(np.min(e.effective, initial=np.inf)) for e in estimates),
-            checked.temperature, checked.temperature_error, checked.drift, "float64", checked.outcome,
-        ),
-        provenance={
-            **facts, "ensemble": repr(trajectory.ensemble), "device": jax.devices()[0].device_kind
         },
         observable_errors={name: e.error for name, e in found.observables.items()},
         observable_along={

@@ -20,7 +20,11 @@ from mdsens.files import atomic
 from mdsens.io import spec, structures
 from mdsens.parameters import Table, resolve
 from mdsens.result import Result
+from mdsens.samplable import require_samplable, require_two_cutoffs
 from mdsens.system import System, coincident_pair
+
+# Parameters that are the range of a potential; of others it is known only to the potential itself.
+_REACHES = ("cutoff", "cutoff_coulomb", "diameter")
 
 Progress = Callable[[str, float, float | None, str], None]
 
@@ -80,7 +84,7 @@ def examine(checked: spec.Spec, system: System, structure_hash: str) -> Job:
     try:
         given, file = potential.parameters, checked.potential_file
         parameters = resolve(potential.entry, potential.options, system, given, file)
-        _check_combination(checked.tables, system)
+        _check_combination(checked.tables, system, parameters)
     except InputError as error:
         raise InputError(f"{checked.path}: {error}") from None
     _check_coincidence(system)
@@ -111,18 +115,39 @@ def run(job: Job, output: str | Path, progress: Progress | None = None) -> Resul
         NotConverged, DerivativeUndefined: with the result as far as it goes, which is written.
         InputError: the configuration turned out not to be computable.
     """
-    from mdsens.io.results import write_result
-
     check_output(job, output)
     if job.spec.tables.ensemble is not None:
         return _run_ensemble(job, Path(output), progress)
 
+    return _written(job, Path(output), lambda: sensitivity(job, progress))
+
+
+def _run_ensemble(job: Job, output: Path, progress: Progress | None) -> Result:
+    from mdsens.sampling import sample
+
+    folder = output.with_name(f"{output.stem}.trajectory")
+
+    def sampled() -> Result:
+        given = job.spec.tables, _potential(job), job.parameters, job.system
+        try:
+            return sample(*given, folder, job.structure_hash, progress)
+        except NotConverged as error:
+            raise NotConverged(f"{job.spec.path}: {error}", error.result) from error
+        except MdsensError as error:
+            raise type(error)(f"{job.spec.path}: {error}") from error
+
+    return _written(job, output, sampled)
+
+
+def _written(job: Job, output: Path, compute: Callable[[], Result]) -> Result:
+    """What is computed, in its file; where that failed, what is known all the same."""
+    from mdsens.io.results import write_result
+
     def write(result: Result) -> None:
-        text, overrides = job.spec.text, job.spec.overrides
-        write_result(result, output, text, job.structure_hash, overrides)
+        write_result(result, output, job.spec.text, job.structure_hash, job.spec.overrides)
 
     try:
-        result = sensitivity(job, progress)
+        result = compute()
     except (NotConverged, DerivativeUndefined) as error:
         if not isinstance(error.result, Result):
             raise
@@ -139,22 +164,6 @@ def check_output(job: Job, output: str | Path) -> None:
     file = [] if table.file is None else [job.spec.file(table.file)]
     atomic.check_apart(output, [job.spec.path, job.spec.structure, *file])
     atomic.check_writable(output)
-
-
-def _run_ensemble(job: Job, output: Path, progress: Progress | None) -> Result:
-    from mdsens.io.results import write_result
-    from mdsens.sampling import sample
-
-    folder = output.with_name(f"{output.stem}.trajectory")
-    tables, potential = job.spec.tables, _potential(job)
-    try:
-        result = sample(
-            tables, potential, job.parameters, job.system, folder, job.structure_hash, progress
-        )
-    except MdsensError as error:
-        raise type(error)(f"{job.spec.path}: {error}") from error
-    write_result(result, output, job.spec.text, job.structure_hash, job.spec.overrides)
-    return result
 
 
 def sensitivity(job: Job, progress: Progress | None = None) -> Result:
@@ -239,7 +248,9 @@ def _potential(job: Job) -> Any:
     return getattr(potentials, job.entry.class_name)(**job.spec.tables.potential.options)
 
 
-def _check_combination(tables: spec.RunTables, system: System) -> None:
+def _check_combination(
+    tables: spec.RunTables, system: System, parameters: Mapping[str, np.ndarray | Table]
+) -> None:
     """What the tables ask for against what the structure and the potential can give."""
     periodic = all(system.pbc)
     pbc = " ".join("T" if p else "F" for p in system.pbc)
@@ -249,7 +260,7 @@ def _check_combination(tables: spec.RunTables, system: System) -> None:
             f'but pbc is "{pbc}"; use "fixed"'
         )
     if tables.ensemble is not None:
-        _check_ensemble(tables.ensemble, system, periodic)
+        _check_ensemble(tables.ensemble, system, parameters)
     known = OBSERVABLES if tables.ensemble is None else AVERAGES
     for name in tables.sensitivity.observables:
         where = f"sensitivity.observables: {name}"
@@ -264,12 +275,15 @@ def _check_combination(tables: spec.RunTables, system: System) -> None:
             )
 
 
-def _check_ensemble(ensemble: spec.EnsembleTable, system: System, periodic: bool) -> None:
-    if ensemble.kind == "npt" and (not periodic or any(system.fixed)):
-        raise InputError(
-            "ensemble.kind: npt needs a cell that is periodic in every direction and no fixed "
-            "particles; use nvt"
-        )
+def _check_ensemble(
+    ensemble: spec.EnsembleTable, system: System, parameters: Mapping[str, np.ndarray | Table]
+) -> None:
+    thermostat = ensemble.thermostat or "langevin"
+    movers = {"nve": "csvr", "nvt": thermostat, "npt": "npt"}
+    require_samplable(system, ensemble.kind, movers[ensemble.kind])
+    if ensemble.kind == "npt":
+        known = [np.max(np.asarray(parameters[n])) for n in _REACHES if n in parameters]
+        require_two_cutoffs(system, float(max(known, default=0.0)), system.cell)
 
 
 def _check_coincidence(system: System) -> None:

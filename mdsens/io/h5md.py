@@ -83,6 +83,10 @@ def _sampled(
             f"{source}: export: does not say which trajectory is its own; run it again, which simulates "
             "nothing while the trajectory is there"
         )
+    if not certificate.samples:
+        raise InputError(
+            f"{source}: export: holds no samples, since the simulation came to none; use extxyz"
+        )
     kept = TrajectoryFolder(folder, result.provenance["trajectory"], result.system.units)
     shapes = [c.samples["energies"].shape for c in kept.chunks() if c.samples]
     walkers, found = shapes[0][0] if shapes else 1, sum(shape[1] for shape in shapes)

@@ -44,7 +44,12 @@ class TrajectoryFolder:
 
         Raises:
             InputError: they belong to another simulation.
+            OutputError: a file stands where the folder should.
         """
+        if self._folder.exists() and not self._folder.is_dir():
+            raise OutputError(
+                f"{self._folder}: trajectory: is no folder; remove it, or choose another output"
+            )
         found = list(self.chunks())
         self._count = len(found)
         return found

@@ -8,7 +8,7 @@ import numpy as np
 
 from mdsens.errors import NotConverged
 from mdsens.thermal.ensemble import NVE
-from mdsens.thermal.statistics import inefficiency, mean_error
+from mdsens.thermal.statistics import LEAST_SAMPLES, inefficiency, mean_error
 from mdsens.thermal.trajectory import Trajectory
 
 # What the mean kinetic temperature may be off by, relatively, beyond four standard errors; a time
@@ -55,22 +55,44 @@ def checked(trajectory: Trajectory) -> Checked:
             f"ensemble: not in equilibrium: the energy settles after sample {start} of {whole}; raise "
             "equilibration or steps"
         )
+    found = examined(trajectory)
+    _require_small(trajectory, found.drift)
+    _require_temperature(trajectory, found)
+    return found
+
+
+def examined(trajectory: Trajectory) -> Checked:
+    """What is known of a trajectory, whatever it is worth."""
+    start = trajectory.start
     kept = trajectory.energies[:, start:]
-    drift = _drift(trajectory)
-    _require_small(trajectory, drift)
-    relative = trajectory.temperatures[:, start:, None] / trajectory.kt
-    error = float(mean_error(relative)[0][0])
-    mean = float(relative.mean())
-    if not isinstance(trajectory.ensemble, NVE) and abs(mean - 1.0) > _TEMPERATURE + 4.0 * error:
-        raise NotConverged(
-            f"ensemble: the kinetic temperature is {mean:.4f}({error:.4f}) of the target; "
-            f"{trajectory.ensemble.remedy}, or raise equilibration"
-        )
+    relative = _relative_temperatures(trajectory)
     effective = float(kept.size / inefficiency(kept))
+    mean, error = float(relative.mean()), float(mean_error(relative)[0][0])
     known = f"{kept.size} samples, {effective:.0f} of them independent in energy"
     if isinstance(trajectory.ensemble, NVE):
         known += f", at {mean:.4f}({error:.4f}) of the temperature at the start"
-    return Checked(kept.size, start, effective, mean, error, drift, known)
+    return Checked(kept.size, start, effective, mean, error, _drift(trajectory), known)
+
+
+def _relative_temperatures(trajectory: Trajectory) -> np.ndarray:
+    """(W, S, 1) kinetic, over the target."""
+    return trajectory.temperatures[:, trajectory.start :, None] / trajectory.kt
+
+
+def _require_temperature(trajectory: Trajectory, found: Checked) -> None:
+    mean, error = found.temperature, found.temperature_error
+    if isinstance(trajectory.ensemble, NVE) or abs(mean - 1.0) <= _TEMPERATURE + 4.0 * error:
+        return
+    worth = float(mean_error(_relative_temperatures(trajectory))[1][0])
+    if worth < LEAST_SAMPLES:
+        raise NotConverged(
+            f"ensemble: the kinetic temperature: worth {worth:.1f} independent samples (limit "
+            f"{LEAST_SAMPLES:g}); raise steps or walkers"
+        )
+    raise NotConverged(
+        f"ensemble: the kinetic temperature is {mean:.4f}({error:.4f}) of the target; "
+        f"{trajectory.ensemble.remedy}, or raise equilibration"
+    )
 
 
 def _drift(trajectory: Trajectory) -> float:

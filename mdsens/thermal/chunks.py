@@ -85,7 +85,9 @@ def advance(
         steps = stride * (k + 1) // lists - stride * k // lists
         flow, _, watch = carry = jax.lax.fori_loop(0, steps, lambda _, c: step(c), carry)
         pairs = listed(flow)
-        return flow, pairs, watch._replace(overflow=watch.overflow | pairs.overflow)
+        # No room helps particles that are nowhere.
+        lost = pairs.overflow & jnp.all(jnp.isfinite(flow.md.position))
+        return flow, pairs, watch._replace(overflow=watch.overflow | lost)
 
     def sample(carry: Any, _: None) -> Any:
         carry = jax.lax.fori_loop(0, lists, stretch, carry)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
@@ -47,9 +48,13 @@ class Ensemble(ABC):
     def __post_init__(self) -> None:
         for name in ("temperature", "time_step", "relaxation"):
             value = getattr(self, name)
+            if isinstance(value, str):
+                raise InputError(f"ensemble.{name}: {value!r}; must be a number")
             if value is not None and not (np.isfinite(value) and value > 0.0):
                 raise InputError(f"ensemble.{name}: {value:g}; must be positive")
         for name, least in (("steps", 1), ("equilibration", 0), ("stride", 1), ("walkers", 1)):
+            if not isinstance(getattr(self, name), Integral):
+                raise InputError(f"ensemble.{name}: {getattr(self, name)!r}; must be an integer")
             if getattr(self, name) < least:
                 raise InputError(f"ensemble.{name}: {getattr(self, name)}; must be >= {least}")
         if self.steps < self.stride:

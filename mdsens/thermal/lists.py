@@ -79,8 +79,9 @@ class Lister:
         return count, most_neighbors(pairs, positions, cell, within), pairs.overflow
 
     def grown(self) -> Lister:
-        """With an eighth more room, and four more neighbours for every particle."""
-        room = None if self.room is None else self.room + self.room // 8
+        """With an eighth more room and two pairs more, four neighbours more, for every particle."""
+        # A gas starts with next to no pairs, of which an eighth is nothing.
+        room = None if self.room is None else self.room + self.room // 8 + 2 * len(self.species)
         return replace(self, room=room, width=None if self.width is None else self.width + 4)
 
     def _candidates(self, positions: Any, cell: Any) -> Pairs:

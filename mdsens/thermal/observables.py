@@ -192,7 +192,8 @@ def _elastic(means: Any, trajectory: Trajectory) -> jax.Array:
     d = trajectory.system.dimension
     units = voigt.unit_strains(d)
     v = float(trajectory.volumes[0, 0])
-    ideal = trajectory.system.n_particles * trajectory.kt / v
+    moving = sum(not fixed for fixed in trajectory.system.fixed)
+    ideal = moving * trajectory.kt / v
     traces = np.einsum("aij,bji->ab", units, units)
     curvature = born - v / trajectory.kt * (squares - jnp.outer(slope, slope)) + ideal * traces
     first, second = voigt.components(d).T

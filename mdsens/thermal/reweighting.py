@@ -1,39 +1,25 @@
-"""Trajectories used again at other parameters, and free energies from several.
+"""Trajectories used again at other parameters, and the slope of the free energy.
 
-    F(theta_k) - F(theta_0),   dF/dtheta = <dU/dtheta>
+    dF/dtheta = <dU/dtheta>
 
 A trajectory serves parameters near its own; where too few of its samples count there, it is simulated
-again. Of several trajectories the multistate Bennett acceptance ratio takes all samples for all
-differences (Shirts, Chodera, doi:10.1063/1.2978177).
+again. For differences of the free energy see `mdsens.thermal.bennett`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from scipy.optimize import minimize
 
 from mdsens.derivatives.named import replaced, select
 from mdsens.equilibrium import Progress
-from mdsens.errors import InputError, NotConverged
 from mdsens.potentials import Potential
-from mdsens.thermal.average import BATCH, LEAST_SHARE, effective_share, measured, require_canonical
+from mdsens.thermal.average import LEAST_SHARE, effective_share
 from mdsens.thermal.simulate import simulate
-from mdsens.thermal.statistics import inefficiency
-from mdsens.thermal.trajectory import Sample, Surroundings, Trajectory
-
-# The solution is our own: pymbar switches JAX to double precision by itself, fails where JAX is told not
-# to broadcast, and takes half a second to import. The tests hold the two against each other.
-
-# Largest error of a normalisation that the solution may have, and of the neighbours' overlap that
-# there has to be.
-_SOLVED, _OVERLAP = 1e-8, 0.01
+from mdsens.thermal.trajectory import Sample, Trajectory
 
 
 def trajectory_for(
@@ -46,7 +32,8 @@ def trajectory_for(
 ) -> Trajectory:
     """The trajectory itself if `average` can use it at `params`, else a new one there.
 
-    The new one begins where the first walker ended, with the same ensemble.
+    The new one begins where the first walker ended, with the same ensemble. Its `system` stays that of
+    the old one, from whose places displacements are measured.
 
     Args:
         least: the effective share of the samples, between 0 and 1, below which it is made anew.
@@ -59,7 +46,8 @@ def trajectory_for(
         return trajectory
     end = trajectory.system.with_positions(trajectory.positions[0, -1])
     end = end.with_cell(trajectory.cells[0, -1])
-    return simulate(potential, params, end, trajectory.ensemble, progress=progress)
+    found = simulate(potential, params, end, trajectory.ensemble, progress=progress)
+    return replace(found, system=trajectory.system)
 
 
 def energy_slope(name: str) -> Callable[[Potential, Any, Sample], jax.Array]:
@@ -78,138 +66,3 @@ def energy_slope(name: str) -> Callable[[Potential, Any, Sample], jax.Array]:
 
     slope.__name__ = f"energy_slope_{name}"
     return slope
-
-
-@dataclass(frozen=True, eq=False)
-class FreeEnergies:
-    """Free energies of K states.
-
-    Attributes:
-        differences: (K, K) F_l - F_k in row k, column l; energies.
-        errors: (K, K) one standard deviation.
-        overlap: (K, K) the probability that a sample of state k could be one of l; rows sum to one.
-        effective: (K,) independent samples of each trajectory.
-    """
-
-    differences: np.ndarray
-    errors: np.ndarray
-    overlap: np.ndarray
-    effective: np.ndarray
-
-
-def free_energies(potential: Potential, trajectories: Sequence[Trajectory]) -> FreeEnergies:
-    """Differences of the free energy between the parameters of trajectories, with errors.
-
-    Samples are thinned to independent ones; errors are the asymptotic ones of the method. At constant
-    pressure the Gibbs energy.
-
-    Raises:
-        InputError: fewer than two trajectories, or of different systems, temperatures or pressures.
-        NotConverged: trajectories that do not overlap; simulate at parameters between.
-    """
-    _require_alike(trajectories)
-    kt = trajectories[0].kt
-    parts = [_independent(potential, t, [o.params for o in trajectories]) for t in trajectories]
-    counts = np.array([p.shape[1] for p in parts])
-    reduced = np.concatenate(parts, axis=1) / kt
-    f = _solve(reduced, counts)
-    weights = np.exp(f[:, None] - reduced - _mixture(f, reduced, counts)).T
-    overlap = (weights.T @ weights) * counts[None, :]
-    _require_overlap(overlap)
-    errors = kt * _errors(weights, counts)
-    return FreeEnergies(kt * (f[None, :] - f[:, None]), errors, overlap, counts)
-
-
-def _require_alike(trajectories: Sequence[Trajectory]) -> None:
-    if len(trajectories) < 2:
-        raise InputError("free_energies: one trajectory has no difference; give two or more")
-    for t in trajectories:
-        require_canonical(t)
-    first = trajectories[0]
-    for k, t in enumerate(trajectories):
-        same = (t.kt, t.pressure, t.system.species) == (
-            first.kt,
-            first.pressure,
-            first.system.species,
-        )
-        if not same or type(t.ensemble) is not type(first.ensemble):
-            raise InputError(
-                f"free_energies: trajectory {k} is of another system, temperature or pressure than the "
-                "first; give trajectories that differ in parameters only"
-            )
-
-
-def _independent(potential: Potential, trajectory: Trajectory, states: Sequence[Any]) -> np.ndarray:
-    """(K, M) energies at all states' parameters, of as many samples as are independent."""
-    rows = np.asarray(_energies(potential, states, trajectory.surroundings, trajectory.kept))
-    if not np.all(np.isfinite(rows)):
-        raise NotConverged(
-            "free_energies: an energy is no number: the range of the potential grows beyond the lists "
-            "of a trajectory; give parameters nearer to each other"
-        )
-    series = rows.reshape(*trajectory.shape, len(states))
-    worst = float(np.max(inefficiency(series - series.mean(axis=2, keepdims=True))))
-    return rows[:: int(np.ceil(worst))].T
-
-
-@partial(jax.jit, static_argnames="potential")
-def _energies(
-    potential: Potential, states: Sequence[Any], around: Surroundings, kept: Any
-) -> jax.Array:
-    """(M, K) of every sample at all states' parameters."""
-
-    def at_sample(here: Any) -> jax.Array:
-        nothing = lambda *_: jnp.zeros(0)  # noqa: E731
-        return jnp.stack([measured(nothing, potential, around, p, *here)[1] for p in states])
-
-    return jax.lax.map(at_sample, kept, batch_size=BATCH)
-
-
-def _mixture(f: np.ndarray, reduced: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """(n,) log sum_k N_k exp(f_k - u_k)."""
-    return np.logaddexp.reduce(f[:, None] - reduced + np.log(counts)[:, None], axis=0)
-
-
-def _solve(reduced: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """f (K,), f_0 = 0: the minimum of sum_n log sum_k N_k exp(f_k - u_kn) - sum_k N_k f_k."""
-
-    def objective(rest: np.ndarray) -> tuple[float, np.ndarray]:
-        f = np.append(0.0, rest)
-        mixture = _mixture(f, reduced, counts)
-        shares = counts * np.sum(np.exp(f[:, None] - reduced - mixture), axis=1)
-        value = float(np.sum(mixture) - counts @ f)
-        return value / counts.sum(), (shares - counts)[1:] / counts.sum()
-
-    def curvature(rest: np.ndarray) -> np.ndarray:
-        f = np.append(0.0, rest)
-        w = np.exp(f[:, None] - reduced - _mixture(f, reduced, counts)) * counts[:, None]
-        return (np.diag(w.sum(axis=1)) - w @ w.T)[1:, 1:] / counts.sum()
-
-    found = minimize(
-        objective, np.zeros(len(counts) - 1), jac=True, hess=curvature, method="trust-exact",
-        options={"gtol": 1e-10},
-    )  # fmt: skip
-    if np.max(np.abs(found.jac)) > _SOLVED:
-        raise NotConverged(
-            "free_energies: no solution: the trajectories do not overlap; add some between"
-        )
-    return np.append(0.0, found.x)
-
-
-def _require_overlap(overlap: np.ndarray) -> None:
-    """The states hang together if the chain over them has no second eigenvalue of one."""
-    second = np.sort(np.abs(np.linalg.eigvals(overlap)))[-2]
-    if 1.0 - second < _OVERLAP:
-        raise NotConverged(
-            f"free_energies: the trajectories hardly overlap ({1.0 - second:.1e}, limit {_OVERLAP:g}); "
-            "simulate at parameters between"
-        )
-
-
-def _errors(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """(K, K) deviations of f_l - f_k, from W (n, K): eq. 8 of the source, in the space of states."""
-    left, size, right = np.linalg.svd(weights, full_matrices=False)
-    core = np.eye(len(size)) - (size[:, None] * right) @ np.diag(counts) @ (right.T * size)
-    covariance = (right.T * size) @ np.linalg.pinv(core, rcond=1e-10) @ (size[:, None] * right)
-    variance = np.diag(covariance)
-    return np.sqrt(np.maximum(variance[:, None] + variance[None, :] - 2.0 * covariance, 0.0))

@@ -24,10 +24,8 @@ from mdsens.thermal.equipartition import require_equipartition
 from mdsens.thermal.estimates import Averages, Estimate, averages, estimate, means
 from mdsens.thermal.jets import Jets, jets
 from mdsens.thermal.observables import OBSERVABLES, OBSERVABLES_OF, Fluctuation
+from mdsens.thermal.statistics import LEAST_SAMPLES
 from mdsens.thermal.trajectory import Trajectory
-
-# Fewer independent samples have no trustworthy error.
-LEAST_SAMPLES = 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,12 +157,17 @@ class _Rows:
 def _functions(
     observables: Sequence[str | Callable[..., Any] | Fluctuation], trajectory: Trajectory
 ) -> dict[str, Any]:
+    if isinstance(observables, str):
+        raise InputError(f'observables: "{observables}" is one name; give a list of them')
     found: dict[str, Any] = {}
     for item in observables:
         function = _by_name(item, trajectory) if isinstance(item, str) else item
         if isinstance(function, Fluctuation):
             function.check(trajectory)
-        found[item if isinstance(item, str) else _name(function)] = function
+        name = item if isinstance(item, str) else _name(function)
+        if name in found:
+            raise InputError(f'observables: "{name}" is there twice; give functions other names')
+        found[name] = function
     return found
 
 

@@ -16,10 +16,11 @@ from mdsens.errors import InputError, NotConverged
 from mdsens.linear import require_float64
 from mdsens.masses import masses_of
 from mdsens.potentials import Potential
-from mdsens.system import System, heights
+from mdsens.samplable import require_samplable, require_two_cutoffs
+from mdsens.system import System, volume
 from mdsens.thermal.chunks import Chunk, advance, begin
 from mdsens.thermal.dynamics import Bath, Dynamics, Flow
-from mdsens.thermal.ensemble import NPT, NVE, NVT, Ensemble
+from mdsens.thermal.ensemble import NPT, NVE, Ensemble
 from mdsens.thermal.lists import Lister, make_lister, roomier
 from mdsens.thermal.momentum import keeps_momentum
 from mdsens.thermal.trajectory import Trajectory
@@ -30,6 +31,10 @@ _CHUNK = 2000
 _FIRST = 8
 # How far particles may come in the lifetime of a list that is thought right, over the slack.
 _WANTED = 0.75
+# Times its volume, beyond which a cell without a positive pressure has no end.
+_EXPANDED = 20.0
+# How often a chunk is done again; lists have more than ten times their room then.
+_TRIES = 20
 
 
 def simulate(
@@ -63,7 +68,8 @@ def simulate(
     Raises:
         InputError: the cell is too small, particles overlap at the start, or an ensemble that the
             system or its energy cannot have.
-        NotConverged: energies that are no numbers: the time step is too large.
+        NotConverged: energies that are no numbers: the time step is too large; with the trajectory up
+            to there, if there are samples.
         Float32Error: 64-bit floats are off.
     """
     require_float64(params)
@@ -74,11 +80,16 @@ def simulate(
     done = list(history)
     while len(done) < run.chunks:
         tell(run.stage(len(done)), len(done), run.chunks, run.text)
-        chunk = run.chunk(len(done))
+        try:
+            chunk = run.chunk(len(done))
+        except NotConverged as error:
+            raise NotConverged(str(error), run.trajectory(done)) from error
         if record is not None:
             record(chunk)
         done.append(chunk)
-    return run.trajectory(done)
+    trajectory = run.trajectory(done)
+    assert trajectory is not None  # there is at least one sample, and a chunk that holds it
+    return trajectory
 
 
 class _Run:
@@ -164,17 +175,24 @@ class _Run:
         stride = e.stride
         if not sampling:
             stride = ceil(e.equilibration / (self.before * self.per_chunk))
-        while True:
+        for _ in range(_TRIES):
             lists = ceil(stride / self.lasts)
             flow, samples, watch = advance(
                 self.dynamics, self.per_chunk, self._bath(number), self.lister, self.flow,
                 np.int64(stride), np.int64(lists),
             )  # fmt: skip
+            self._check_cells(samples)
+            if bool(np.any(watch.overflow)):
+                # Without all pairs forces are wrong, and so is all that came of them.
+                self._make_room(number)
+                continue
             self._check_finite(samples, number, stride)
-            approach, overflow = float(np.max(watch.approach)), bool(np.any(watch.overflow))
-            if approach <= 1.0 and not overflow:
+            approach = float(np.max(watch.approach))
+            if approach <= 1.0:
                 break
-            self._mend(number, stride, approach, overflow)
+            self._shorten(number, stride, approach)
+        else:
+            raise self._too_large(number, "no list has room for its particles, or none lasts")
         self.flow = flow
         self._adapt(ceil(stride / lists), approach)
         self.text = f"T {float(np.mean(samples['temperatures'])) / e.kt(self.system):.4f} of target"
@@ -183,20 +201,20 @@ class _Run:
         room, width = self.lister.room or 0, self.lister.width or 0
         return Chunk(kept, leaves, (self.lasts, room, width, self.allocated))
 
-    def _mend(self, number: int, stride: int, approach: float, overflow: bool) -> None:
-        if overflow:
-            before = self.lister
-            self.lister = self._roomier(self.lister, *self._places(self.flow))
-            if self.lister.source is not before.source:
-                self.allocated = number
-            elif (self.lister.room, self.lister.width) == (before.room, before.width):
-                # There was room at the start of the chunk, but not on the way.
-                self.lister = self.lister.grown()
+    def _shorten(self, number: int, stride: int, approach: float) -> None:
         lasts = min(self.lasts, stride)
-        if approach > 1.0:
-            if lasts == 1:
-                raise self._too_large(number, "particles cross the slack of a list in one step")
-            self.lasts = max(1, min(lasts - 1, int(_WANTED * lasts / approach)))
+        if lasts == 1:
+            raise self._too_large(number, "particles cross the slack of a list in one step")
+        self.lasts = max(1, min(lasts - 1, int(_WANTED * lasts / approach)))
+
+    def _make_room(self, number: int) -> None:
+        before = self.lister
+        self.lister = self._roomier(self.lister, *self._places(self.flow))
+        if self.lister.source is not before.source:
+            self.allocated = number
+        elif (self.lister.room, self.lister.width) == (before.room, before.width):
+            # There was room at the start of the chunk, but not on the way.
+            self.lister = self.lister.grown()
 
     def _adapt(self, lasted: int, approach: float) -> None:
         """Longer or shorter lives for the next lists, where it is worth while."""
@@ -205,11 +223,22 @@ class _Run:
             if not 0.8 * lasted <= better <= 1.2 * lasted:
                 self.lasts = better
 
+    def _check_cells(self, samples: Any) -> None:
+        """Neither smaller than two cutoffs nor without end, where the volume changes."""
+        if not isinstance(self.ensemble, NPT):
+            return
+        cells = np.asarray(samples["cells"])[np.isfinite(np.asarray(samples["conserved"]))]
+        pressure = self.ensemble.pressure
+        _require_two_cutoffs(self.potential, self.params, self.system, cells, pressure)
+        times = np.max(np.abs(np.linalg.det(cells)), initial=0.0) / volume(self.system.cell)
+        if pressure <= 0.0 and times > _EXPANDED:
+            raise NotConverged(
+                f"ensemble: the cell has grown to {times:.3g} times its volume at a pressure of "
+                f"{pressure:g}, which the particles do not withstand; raise the pressure"
+            )
+
     def _check_finite(self, samples: Any, number: int, stride: int) -> None:
         sound = np.isfinite(np.asarray(samples["conserved"]))
-        if isinstance(self.ensemble, NPT):
-            cells = np.asarray(samples["cells"])[sound]
-            _require_two_cutoffs(self.potential, self.params, self.system, cells)
         bad = np.flatnonzero(~sound.all(axis=0))
         if bad.size:
             step = int(bad[0]) * stride
@@ -235,8 +264,11 @@ class _Run:
     def _flow(self, chunk: Chunk) -> Flow:
         return jax.tree.unflatten(jax.tree.structure(self.flow), map(jnp.asarray, chunk.state))
 
-    def trajectory(self, chunks: Sequence[Chunk]) -> Trajectory:
+    def trajectory(self, chunks: Sequence[Chunk]) -> Trajectory | None:
+        """Of the samples in chunks, if there are any."""
         parts = [c.samples for c in chunks[self.before :]]
+        if not parts:
+            return None
         joined = {
             name: np.concatenate([p[name] for p in parts], axis=1)[:, : self.samples]
             for name in parts[0]
@@ -245,33 +277,14 @@ class _Run:
 
 
 def _check(potential: Potential, params: Any, system: System, ensemble: Ensemble) -> None:
-    held, periodic = any(system.fixed), all(system.pbc)
-    if all(system.fixed):
-        raise InputError("ensemble: all particles are fixed; nothing would move")
+    require_samplable(system, type(ensemble).__name__.lower(), ensemble.mover)
     if isinstance(ensemble, NPT):
-        if not periodic or held:
-            raise InputError(
-                "ensemble: npt needs a cell that is periodic in every direction and no fixed "
-                "particles; use nvt"
-            )
-        _require_two_cutoffs(potential, params, system, np.asarray(system.cell))
-    if isinstance(ensemble, NVT) and ensemble.thermostat != "langevin" and not (periodic or held):
-        raise InputError(
-            f"ensemble.thermostat: {ensemble.thermostat} keeps the angular momentum of a free cluster, "
-            "so that it samples no temperature; use langevin"
-        )
-    if ensemble.mover != "langevin" and system.n_particles < 2:
-        raise InputError("ensemble: one particle alone is sampled by nvt with langevin only")
+        cells = np.asarray(system.cell)
+        _require_two_cutoffs(potential, params, system, cells)
 
 
-def _require_two_cutoffs(potential: Potential, params: Any, system: System, cells: Any) -> None:
-    if not potential.uses_pairs:
-        return
-    cutoff = float(potential.cutoff(params))
-    each = cells.reshape(-1, *cells.shape[-2:])
-    smallest = min((float(heights(h).min()) for h in each), default=np.inf)
-    if smallest < 2.0 * cutoff:
-        raise InputError(
-            f"{system.source}: cell: its smallest height {smallest:.6g} is or became less than two "
-            f"cutoffs of {cutoff:.6g}, at a pressure that changes it; use a larger cell or pressure"
-        )
+def _require_two_cutoffs(
+    potential: Potential, params: Any, system: System, cells: Any, pressure: float | None = None
+) -> None:
+    if potential.uses_pairs:
+        require_two_cutoffs(system, float(potential.cutoff(params)), cells, pressure)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+# Fewer independent samples have no trustworthy error.
+LEAST_SAMPLES = 20.0
 # Starts of the equilibrated part that are tried.
 _TRIED = 50
+# Fewer samples do not tell how much they fluctuate.
+_FEW = 10
 
 
 def inefficiency(series: np.ndarray) -> np.ndarray:
@@ -22,7 +26,7 @@ def inefficiency(series: np.ndarray) -> np.ndarray:
     flat = series.reshape(walkers, samples, -1)
     centred = flat - flat.mean(axis=(0, 1), keepdims=True)
     rho = _autocorrelation(centred)
-    pairs = rho[: 2 * (samples // 2)].reshape(samples // 2, 2, -1).sum(axis=1)
+    pairs = rho[: 2 * (samples // 2)].reshape(samples // 2, 2, flat.shape[2]).sum(axis=1)
     positive = np.logical_and.accumulate(pairs > 0.0, axis=0)
     falling = np.minimum.accumulate(np.where(positive, pairs, 0.0), axis=0)
     g = np.maximum(2.0 * falling.sum(axis=0) - 1.0, 1.0)
@@ -45,7 +49,8 @@ def equilibrated(series: np.ndarray) -> int:
     left to tell it from chance, also has to differ from what is before it, by four deviations.
     """
     samples = series.shape[1]
-    starts = np.unique(np.linspace(0, samples - samples // 5, _TRIED, dtype=int))
+    last = samples - max(samples // 5, min(samples, 2))
+    starts = np.unique(np.linspace(0, last, _TRIED, dtype=int))
     worth = np.array([(samples - t) / float(inefficiency(series[:, t:])) for t in starts])
     best = int(np.argmax(worth))
     start = int(starts[best])
@@ -57,6 +62,8 @@ def equilibrated(series: np.ndarray) -> int:
 
 def _differ(before: np.ndarray, after: np.ndarray) -> bool:
     """Whether the mean before is another one, by how much samples fluctuate after."""
+    if after.size < _FEW:
+        return False
     variance = after.var() * float(inefficiency(after)) * (1.0 / before.size + 1.0 / after.size)
     return bool((before.mean() - after.mean()) ** 2 > 16.0 * variance)
 

@@ -78,7 +78,8 @@ class Trajectory:
     """Samples of W walkers, S each, in the order they came.
 
     Attributes:
-        ensemble, system: what was simulated; `system` is the start.
+        ensemble, system: what was simulated; `system` is the start, or that of the trajectory this one
+            goes on from, and displacements are measured from it.
         params: of the potential, by which the samples are distributed.
         positions: (W, S, N, d), not wrapped into the cell.
         cells: (W, S, d, d).

@@ -72,6 +72,12 @@ def _digits(c: Certificate) -> str:
 
 
 def _of_ensemble(c: EnsembleCertificate) -> Iterator[str]:
+    if not c.converged:
+        yield (
+            f"The {c.samples} samples do not serve for averages, and there are none, nor derivatives. "
+            "What stands here is where the simulation was last seen."
+        )
+        return
     yield (
         f"Averages of {c.samples} samples in equilibrium, after {c.discarded} of each walker were "
         "discarded. Every error is one standard deviation, with the correlation of successive "

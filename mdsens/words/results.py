@@ -177,8 +177,16 @@ def _place(place: tuple[Any, ...], d: Derivative, along: tuple[str, np.ndarray] 
 
 
 def _ensemble(c: EnsembleCertificate) -> Iterator[tuple[str, str]]:
-    yield "  temperature", f"{c.temperature:.4f} +- {c.temperature_error:.4f} of the target"
-    yield "  drift", f"{c.drift:.1e} k_B T per step and degree of freedom"
+    if not c.converged:
+        yield (
+            "  samples",
+            f"NOT converged: {c.samples}, {c.discarded} discarded; nothing is averaged",
+        )
+    if c.samples:
+        yield "  temperature", f"{c.temperature:.4f} +- {c.temperature_error:.4f} of the target"
+        yield "  drift", f"{c.drift:.1e} k_B T per step and degree of freedom"
+    if not c.converged:
+        return
     fewest = f"at least {c.effective_samples:.0f} independent samples behind each number"
     yield "  errors", f"one standard deviation; {fewest}; {c.discarded} discarded"
 

@@ -25,6 +25,7 @@ equilibration = 1000
 steps = 20000
 stride = 50
 """
+PERIODIC = 'pbc="T T F"'
 
 
 @pytest.fixture
@@ -54,6 +55,37 @@ def test_refused(change, sentence, ensemble_toml, refused):
         assert sentence in refused(2, command, ensemble_toml, "--set", change)
 
 
+@pytest.mark.parametrize(
+    ("pbc", "row", "change", "sentence"),
+    [
+        (PERIODIC, "1.0 F", "ensemble.kind=nvt", "all particles are fixed"),
+        (PERIODIC, "-1.0 T", "ensemble.kind=nvt", "column mass: not one positive number"),
+        ('pbc="F F F"', "1.0 T", "ensemble.thermostat=csvr", "keeps the angular momentum"),
+    ],
+)
+def test_what_a_system_does_not_suit(pbc, row, change, sentence, ensemble_toml, refused):
+    rows = [f"X {k % 4} {k // 4} 0.0 A 1.1 {row}" for k in range(16)]
+    cell = 'Lattice="4 0 0 0 4 0 0 0 1" Properties=species:S:1:pos:R:3:type:S:1:diameter:R:1'
+    head = f"{cell}:mass:R:1:move_mask:L:1 {pbc}"
+    Path("discs.extxyz").write_text("\n".join(["16", head, *rows, ""]))
+    nothing = 'sensitivity.observables=["energy"]'
+    for command in ("check", "run"):
+        told = refused(2, command, ensemble_toml, "--set", change, "--set", nothing)
+        assert sentence in told
+
+
+def test_one_particle_and_small_cells(ensemble_toml, refused):
+    npt = ("--set", "ensemble.kind=npt", "--set", "ensemble.pressure=0.1")
+    wide = ("--set", "potential.parameters.diameter=2.5")
+    for command in ("check", "run"):
+        assert "two cutoffs of 2.5, which npt" in refused(2, command, ensemble_toml, *npt, *wide)
+    one = 'Lattice="4 0 0 0 4 0 0 0 1" Properties=species:S:1:pos:R:3:type:S:1:diameter:R:1 pbc="T T F"'
+    Path("discs.extxyz").write_text(f"1\n{one}\nX 0.0 0.0 0.0 A 1.1\n")
+    for command in ("check", "run"):
+        told = refused(2, command, ensemble_toml, "--set", "ensemble.thermostat=csvr")
+        assert "one particle alone" in told
+
+
 def test_not_verified(ensemble_toml, refused):
     assert "verify relaxes again" in refused(2, "verify", ensemble_toml)
 
@@ -62,6 +94,40 @@ def test_check_says_it_is_fine(ensemble_toml, mdsens):
     told = mdsens("check", ensemble_toml)
     assert told.code == 0
     assert told.out.endswith("is fine\n")
+
+
+def test_too_few_samples_leave_state_and_certificate(ensemble_toml, mdsens, refused):
+    few = ("--set", "ensemble.steps=200", "--set", "ensemble.equilibration=0")
+    told = refused(3, "run", ensemble_toml, *few)
+    assert "independent samples (limit 20)" in told
+    assert told.endswith("; state and certificate are in run.h5")
+    result = read_result("run.h5")
+    assert not result.observables and not result.sensitivity
+    assert result.parameters["epsilon"] == 1.0
+    c = result.certificate
+    assert not c.converged and c.samples == 4 - c.discarded and c.outcome in told
+    with h5py.File("run.trajectory/000000.h5") as chunk:
+        np.testing.assert_array_equal(result.positions, chunk["samples/positions"][0, 3])
+    shown = mdsens("show", "run.h5")
+    assert shown.code == 0 and "nothing is averaged" in shown.out
+    assert mdsens("report", "run.h5").code == 0
+    assert mdsens("export", "run.h5", "--to", "h5md").code == 0
+
+
+def test_no_samples_at_all(ensemble_toml, mdsens, refused):
+    wild = ("--set", "ensemble.time_step=200.0", "--set", "ensemble.temperature=10.0")
+    assert "lower time_step" in refused(3, "run", ensemble_toml, *wild)
+    certificate = read_result("run.h5").certificate
+    assert not certificate.converged and certificate.samples == 0
+    shown = mdsens("show", "run.h5")
+    assert shown.code == 0 and "temperature" not in shown.out
+    assert "holds no samples" in refused(2, "export", "run.h5", "--to", "h5md")
+
+
+def test_a_file_in_the_place_of_the_trajectory(ensemble_toml, refused):
+    Path("run.trajectory").touch()
+    wild = ("--set", "ensemble.time_step=200.0")  # would fail otherwise, if it were begun
+    assert "run.trajectory: trajectory: is no folder" in refused(5, "run", ensemble_toml, *wild)
 
 
 @pytest.mark.slow

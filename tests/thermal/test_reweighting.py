@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,7 @@ from mdsens.thermal import (
     thermal_sensitivity,
     trajectory_for,
 )
-from mdsens.thermal.reweighting import _errors, _mixture, _solve
+from mdsens.thermal.bennett import _errors, _log_weights, _solve
 from tests.thermal.springs import ring
 
 KT, B = 0.3, 0.8
@@ -63,19 +65,25 @@ def of_oscillators(rng: np.random.Generator, k: np.ndarray, counts: np.ndarray) 
 
 def with_errors(reduced: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     f = _solve(reduced, counts)
-    w = np.exp(f[:, None] - reduced - _mixture(f, reduced, counts)).T
-    return f, _errors(w, counts)
+    return f, _errors(np.exp(_log_weights(f, reduced, counts)).T, counts)
 
 
-def test_as_pymbar_has_it():
-    counts = np.array([300, 120, 40, 250])
-    reduced = of_oscillators(np.random.default_rng(0), np.array([1.0, 1.5, 2.5, 4.0]), counts)
-    f, errors = with_errors(reduced, counts)
+# Of states that are all but the same, of some, and of some that hardly overlap; and energies as
+# large as those of many particles.
+@pytest.mark.parametrize(
+    "stiffness", [(1.0, 1.0005, 1.001, 1.002), (1.0, 1.5, 2.5, 4.0), (1.0, 20.0, 400.0, 8000.0)]
+)
+@pytest.mark.parametrize("common", [0.0, 1e6])
+def test_as_pymbar_has_it(stiffness, common):
+    counts, rng = np.array([300, 120, 40, 250]), np.random.default_rng(0)
+    small = of_oscillators(rng, np.array(stiffness), counts)
+    large = small + common * rng.normal(size=counts.sum()) + common * np.arange(4.0)[:, None]
+    f, errors = with_errors(large, counts)
     # It is written for arrays that JAX may broadcast.
     with jax.numpy_rank_promotion("allow"):
-        told = MBAR(reduced, counts, solver_protocol=({"method": "adaptive"},))
+        told = MBAR(small, counts, solver_protocol=({"method": "adaptive"},))
         known = told.compute_free_energy_differences()
-    np.testing.assert_allclose(f, known["Delta_f"][0], atol=1e-6)
+    np.testing.assert_allclose(f - common * np.arange(4.0), known["Delta_f"][0], atol=1e-6)
     np.testing.assert_allclose(errors, known["dDelta_f"], atol=1e-6)
 
 
@@ -117,6 +125,44 @@ def test_slope_and_new_trajectories():
     assert float(again.params["b"]) == 12.0
     with pytest.raises(NotConverged, match="overlap"):
         free_energies(POTENTIAL, [trajectory, again])
+
+
+@pytest.fixture(scope="module")
+def short():
+    ensemble = replace(ENSEMBLE, steps=400, equilibration=0)
+    return simulate(POTENTIAL, POTENTIAL.parameters(SYSTEM, k=2.0, b=B), SYSTEM, ensemble)
+
+
+def test_displacements_stay_those_from_the_start(short):
+    """A trajectory that goes on from a sample has the crystal, not that sample, as its reference."""
+    far = {**short.params, "b": jnp.asarray(12.0)}
+    again = trajectory_for(POTENTIAL, far, short)
+    assert again is not short
+    np.testing.assert_array_equal(again.system.positions, SYSTEM.positions)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"cell": 21.0 * np.eye(2)}, "the cell of the first"),
+        ({"pbc": (True, False)}, "the periodic directions of the first"),
+        ({"fixed": (True,) + (False,) * 5}, "the fixed particles of the first"),
+        ({"species": ("Y",) * 6}, "the species of the first"),
+    ],
+)
+def test_other_systems_have_no_difference(short, change, what):
+    other = replace(short, system=replace(SYSTEM, **change))
+    with pytest.raises(InputError, match=f"trajectory 1 has not {what}"):
+        free_energies(POTENTIAL, [short, other])
+
+
+def test_another_potential(short):
+    other = replace(POTENTIAL, springs=(POTENTIAL.springs[0][:6], POTENTIAL.springs[1][:6]))
+    with pytest.raises(InputError, match="trajectory 0 was sampled with another potential"):
+        free_energies(other, [short, short])
+    foreign = replace(short, params={"k": short.params["k"]})
+    with pytest.raises(InputError, match="names of parameters"):
+        free_energies(POTENTIAL, [short, foreign])
 
 
 def test_refused():

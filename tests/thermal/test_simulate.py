@@ -12,7 +12,9 @@ from ase.build import bulk
 import mdsens as ms
 from mdsens.errors import InputError, NotConverged
 from mdsens.thermal import NPT, NVE, NVT, checked, simulate, thermal_sensitivity
+from mdsens.thermal.observables import elastic_tensor
 from tests.examples import make
+from tests.thermal.springs import ring
 
 POTENTIAL = ms.potentials.LennardJones(smoothing="force_shift")
 SHORT = {"temperature": 0.7, "time_step": 0.004, "steps": 4000, "equilibration": 2000, "stride": 20}
@@ -124,6 +126,19 @@ def test_lists_lose_nobody():
         assert trajectory.energies[0, k] == pytest.approx(wanted, rel=1e-12)
 
 
+def test_a_list_without_room_is_no_fault_of_the_time_step():
+    """Second neighbours, all alike, stand just outside the lists of the start."""
+    potential, crystal = ms.potentials.LennardJones(smoothing="xplor"), fcc(2, 4.0 / 1.5874**3)
+    params = potential.parameters(crystal, epsilon=1.0, sigma=1.0, cutoff=1.58)
+    ensemble = NVT(
+        temperature=0.1, time_step=0.004, equilibration=2000, steps=100, seed=9, thermostat="csvr"
+    )
+    trajectory = simulate(potential, params, crystal, ensemble)
+    there = crystal.with_positions(trajectory.positions[0, -1])
+    wanted = float(ms.energy(potential, params, there))
+    assert trajectory.energies[0, -1] == pytest.approx(wanted, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [
@@ -131,6 +146,8 @@ def test_lists_lose_nobody():
         ({"time_step": -1.0}, "time_step: -1; must be positive"),
         ({"steps": 10}, "stride: 20 is more than the 10 steps"),
         ({"walkers": 0}, "walkers: 0; must be >= 1"),
+        ({"steps": 1e4}, "steps: 10000.0; must be an integer"),
+        ({"temperature": "300"}, "temperature: '300'; must be a number"),
         ({"thermostat": "berendsen"}, "allowed: langevin, csvr, nose_hoover"),
     ],
 )
@@ -160,9 +177,17 @@ def test_small_cell_at_constant_pressure():
 
 @pytest.mark.slow
 def test_cell_shrinks_below_two_cutoffs():
-    with pytest.raises(InputError, match="became less than two"):
+    with pytest.raises(InputError, match=r"became less than two.* or a lower pressure"):
         wide = {**PARAMS, "cutoff": jax.numpy.asarray(1.65)}
         simulate(POTENTIAL, wide, fcc(density=0.8), NPT(pressure=8.0, **SHORT))
+
+
+def test_cell_without_end():
+    """What a negative pressure tears apart is told by its pressure."""
+    gas = fcc(1, 0.05)
+    ensemble = NPT(temperature=0.7, pressure=-1.0, time_step=0.004, steps=4000, stride=20)
+    with pytest.raises(NotConverged, match=r"at a pressure of -1, .* raise the pressure"):
+        simulate(POTENTIAL, PARAMS, gas, ensemble)
 
 
 @pytest.mark.slow
@@ -170,6 +195,40 @@ def test_too_few_samples():
     trajectory = simulate(POTENTIAL, PARAMS, SYSTEM, NVT(**{**SHORT, "steps": 300}))
     with pytest.raises(NotConverged, match="independent samples"):
         thermal_sensitivity(POTENTIAL, trajectory, wrt=["epsilon"])
+
+
+def test_names_of_observables():
+    potential, system = ring()
+    params = potential.parameters(system, k=2.0, b=0.8)
+    ensemble = NVT(temperature=0.3, time_step=0.15, steps=20, stride=20)
+    trajectory = simulate(potential, params, system, ensemble)
+    with pytest.raises(InputError, match='"energy" is one name; give a list'):
+        thermal_sensitivity(potential, trajectory, observables="energy")
+    with pytest.raises(InputError, match='"weighed" is there twice'):
+        thermal_sensitivity(potential, trajectory, observables=[weighed, weighed])
+
+
+def test_elastic_constants_count_moving_particles():
+    """As the pressure does: with all forces zero they are those of an ideal gas of these."""
+    potential, system = ring()
+    params = potential.parameters(system, k=2.0, b=0.8)
+    ensemble = NVT(temperature=0.3, time_step=0.15, steps=20, stride=20)
+    half = replace(system, fixed=(True,) * 3 + (False,) * 3)
+    trajectory = simulate(potential, params, half, ensemble)
+    found = elastic_tensor.combine((np.zeros(3), np.zeros((3, 3)), np.zeros((3, 3))), trajectory)
+    gas = 3 * 0.3 / 400.0
+    np.testing.assert_allclose(np.abs(np.asarray(found))[0, 1], gas, rtol=1e-12)
+
+
+@pytest.mark.parametrize("samples", range(1, 8))
+def test_hardly_any_sample(samples):
+    """One is worth one, and says nothing of its temperature or its time step."""
+    potential, system = ring()
+    params = potential.parameters(system, k=2.0, b=0.8)
+    ensemble = NVT(temperature=0.3, time_step=0.15, steps=20 * samples, stride=20)
+    trajectory = simulate(potential, params, system, ensemble)
+    with pytest.raises(NotConverged, match=r"worth [\d.]+ independent samples"):
+        thermal_sensitivity(potential, trajectory, wrt=["k"])
 
 
 @pytest.mark.slow

@@ -50,3 +50,17 @@ def test_equilibrium_is_not_refused_for_chance():
     step = 2.0 * (np.arange(200) < 120)
     found = [equilibrated(series(rng, 1, 200) + step) > 100 for _ in range(20)]
     assert np.mean(found) >= 0.9
+
+
+@pytest.mark.parametrize("samples", range(1, 10))
+@pytest.mark.parametrize("walkers", [1, 3])
+def test_few_samples_are_not_judged(walkers, samples):
+    """Neither an empty end nor one sample, which never fluctuates, is called equilibrium."""
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        x = rng.normal(size=(walkers, samples))
+        start = equilibrated(x)
+        assert start <= max(0, samples - 2)
+        assert walkers > 1 or 2 * start <= samples
+        assert 1.0 <= inefficiency(x) <= max(1, 2 * samples)
+        assert np.isfinite(mean_error(x)[0])
