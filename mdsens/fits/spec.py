@@ -235,6 +235,12 @@ def _check(tables: FitTables) -> None:
     check_options(tables.potential)
     if not tables.free:
         raise InputError("free: empty; name the parameters that may change")
+    for key, value in tables.potential.parameters.items():
+        if isinstance(value, str):
+            raise InputError(
+                f"potential.parameters.{key}: {shown(value)} would be a column of one structure, but a fit "
+                "is to many; give a number or a table per species"
+            )
     names = [p.name for p in active_parameters(tables.potential.entry, tables.potential.options)]
     for key, how in tables.free.items():
         check_name("free", key.partition("[")[0], names)

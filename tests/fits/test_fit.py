@@ -182,6 +182,7 @@ def test_evaluations_of_another_fit_are_refused(mdsens, fit_toml, tmp_path, monk
         ("[[data]]", "[fit]\nvalidation = 0.1\n[[data]]", "0.1 of the 3 structures"),
         ("[[data]]", '[fit]\noptimizer = "newton"\n[[data]]', "newton"),
         ("sigma = true", "sigma = {prior = [1.0]}", "has to be [mean, deviation]"),
+        ("sigma = 3.3", 'sigma = "size"', "would be a column of one structure"),
         ("epsilon = {lower = 1e-3", "epsilon = {lower = 0.05", "not between its bounds"),
     ],
 )
